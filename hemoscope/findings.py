@@ -1,0 +1,77 @@
+"""What a reading of a scan says. Made by `model.Reader.read`; shown by the web, the command line and `results`.
+
+In: arrays and numbers from post-processing. Out: immutable values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Finding = Literal["hemorrhage", "none", "uncertain"]
+
+
+@dataclass(frozen=True)
+class SliceFindings:
+    """The reading of one slice.
+
+    Attributes:
+        probabilities: calibrated probability by class, in the order of `labels.CLASSES`; None for a class that the
+            model does not assess (a segmentation network knows `any` only).
+        finding: the decision from the probability of `any`; `uncertain` is the abstain band.
+        mask: bool (rows, columns) on the scan's own grid: where the blood is. Empty where the finding is `none`.
+        mask_probability: float32 (rows, columns), 0..1: the network's pixel probabilities before the threshold.
+        heat: Grad-CAM by class, each float32 (rows, columns), 0..1 relative to its own largest value; empty for
+            networks without a class head.
+        area_px: pixels in the mask.
+        area_mm2: the same in mm², or None where the pixel spacing is unknown.
+    """
+
+    probabilities: Mapping[str, float | None]
+    finding: Finding
+    mask: NDArray[np.bool_]
+    mask_probability: NDArray[np.float32]
+    heat: Mapping[str, NDArray[np.float32]]
+    area_px: int
+    area_mm2: float | None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds spent in each part of one reading."""
+
+    preprocess: float
+    network: float
+    postprocess: float
+
+    @property
+    def total(self) -> float:
+        return self.preprocess + self.network + self.postprocess
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The reading of a whole scan (one slice or several).
+
+    Attributes:
+        model: name of the weights folder.
+        version: version of the weights.
+        slices: one entry a slice, in the scan's order.
+        probabilities: the largest over the slices, by class; None for a class that is not assessed.
+        finding: the decision from the largest probability of `any`.
+        area_px, area_mm2: sums over the slices.
+        timings: seconds.
+        notes: what the reader does not know or the user should, in sentences.
+    """
+
+    model: str
+    version: str
+    slices: tuple[SliceFindings, ...]
+    probabilities: Mapping[str, float | None]
+    finding: Finding
+    area_px: int
+    area_mm2: float | None
+    timings: Timings
+    notes: tuple[str, ...]

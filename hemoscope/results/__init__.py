@@ -1,0 +1,1 @@
+"""What leaves: records, and later reports and DICOM objects."""
