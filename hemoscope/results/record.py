@@ -1,0 +1,41 @@
+"""The stable JSON object of one reading, as the command line and the web hand it out.
+
+In: a path as the user wrote it, and `Findings` or the sentence of an error. Out: a JSON-ready dictionary, one a line in
+the command line's output. Keys are added in later versions, never renamed or taken away.
+"""
+
+from hemoscope.findings import Findings
+from hemoscope.labels import CLASSES
+
+
+def record(path: str, findings: Findings) -> dict[str, object]:
+    """What was read from one input.
+
+    Args:
+        path: the input as the user named it.
+        findings: the reading.
+
+    Returns:
+        `path`, `model`, `version`, `probabilities` (all six classes, 0..1 with six decimals, null for a class that the
+        model does not assess), `finding`, `area_px`, `area_mm2` (null where the pixel spacing is unknown), `seconds`.
+    """
+    probabilities = {name: _rounded(findings.probabilities.get(name), 6) for name in CLASSES}
+    return {
+        "path": path,
+        "model": findings.model,
+        "version": findings.version,
+        "probabilities": probabilities,
+        "finding": findings.finding,
+        "area_px": int(findings.area_px),
+        "area_mm2": _rounded(findings.area_mm2, 2),
+        "seconds": _rounded(findings.timings.total, 4),
+    }
+
+
+def failure(path: str, message: str) -> dict[str, object]:
+    """What is said of an input that could not be read: its path and the error's sentence."""
+    return {"path": path, "error": message}
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    return None if value is None else round(float(value), decimals)
