@@ -98,7 +98,8 @@ def _heat_colours(warm: NDArray[np.float32]) -> Picture:
     # Inferno rises evenly in lightness, so it reads in order also in grey and under colour blindness
     # (Smith and van der Walt, matplotlib's colour maps, 2015).
     levels = np.rint(warm * np.float32(255)).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB).astype(np.uint8)
+    colours: Picture = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB).astype(np.uint8)
+    return colours
 
 
 def _outline(mask: NDArray[np.bool_], thickness: float | None) -> NDArray[np.float32]:
@@ -111,7 +112,9 @@ def _outline(mask: NDArray[np.bool_], thickness: float | None) -> NDArray[np.flo
     signed = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
     signed -= np.copysign(np.float32(0.5), signed)  # the edge lies half a pixel from the centres on both its sides
     smooth = cv2.GaussianBlur(signed, (0, 0), CONTOUR_SIGMA_PX)[2:-2, 2:-2]
-    return np.clip(width / 2 + 0.5 - np.abs(smooth), 0, 1).astype(np.float32)
+    smooth = np.where(mask, np.maximum(smooth, 0), smooth)  # a speck of one pixel is drawn too
+    covered: NDArray[np.float32] = np.clip(width / 2 + 0.5 - np.abs(smooth), 0, 1).astype(np.float32)
+    return covered
 
 
 def _blended(picture: Picture, colour: NDArray[np.float32], share: NDArray[np.float32]) -> Picture:
