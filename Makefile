@@ -1,0 +1,65 @@
+# Each target is enough by itself on a machine with Python 3.11 or newer and make: it builds .venv when it has to.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+NAME ?= reader
+FOLD ?= 0
+DATA ?= $(HEMOSCOPE_DATA)
+
+# The first that is new enough; `make PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help serve test lint format train bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F ': ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+serve: $(VENV)/.serve  ## serve the pages on http://127.0.0.1:8000 (PORT=...)
+	$(BIN)/hemoscope serve --port $(PORT)
+
+test: $(VENV)/.all  ## run all tests; HEMOSCOPE_DATA=folder adds those that need real data (TESTS=tests/test_cli.py)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.all  ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.all  ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+train: $(VENV)/.all  ## train a network (NAME=reader DATA=folder FOLD=0); resumes where it stopped
+	@test -n "$(DATA)" || { echo "make train needs DATA=folder (see docs/how-to/train.md)." >&2; exit 2; }
+	$(BIN)/python -m training.train $(NAME) --data "$(DATA)" --fold $(FOLD) --resume
+
+bench: $(VENV)/.serve  ## measure latency, memory and start; beside TensorFlow where that is installed
+	$(BIN)/python -m benchmarks.latency
+
+lock: $(VENV)/.serve  ## choose versions anew for constraints.txt, for all platforms
+	$(BIN)/python -m pip install --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --no-annotate \
+		--custom-compile-command "make lock" --output-file constraints.txt
+
+clean:  ## remove the environment and what tools leave behind
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Hemoscope needs Python 3.11 or newer; none was found." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp says what was installed; it is older than a changed list of dependencies, and then it is made again.
+$(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[serve]'
+	@touch $@
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[serve,train,dev]'
+	@touch $@ $(VENV)/.serve

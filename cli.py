@@ -1,0 +1,299 @@
+"""The `hemoscope` command: read files, serve the pages, make a phantom, list the models.
+
+In: paths and options. Out: on stdout one line a file (for people, or JSON with `--json -`), pictures in folders, and
+an exit code: 0 when all was read, 2 when some was not or an option is wrong, 1 when it could not start or write, 130
+after Ctrl-C. What only some commands need is imported inside them, so that `--help` and a first reading come fast.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
+from hemoscope.findings import Findings
+from hemoscope.labels import ANY, SUBTYPES
+from hemoscope.results.record import failure, record
+from hemoscope.scan import BRAIN, Scan, Window
+
+if TYPE_CHECKING:
+    from hemoscope.phantom import Bleed
+    from model import Reader
+
+NOT_A_DEVICE = "Research use, not a medical device."
+INTERRUPTED = 130  # what shells give for SIGINT: 128 + 2
+SERVE_CONFIG = "gunicorn.conf.py"
+
+Folder = click.Path(file_okay=False, path_type=Path)
+JsonFile = click.File("w", encoding="utf-8", lazy=False)
+
+
+class Commands(click.Group):
+    """Says every error that a user can cause in one sentence, and leaves with 130 after Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UnknownModel as error:
+            raise click.UsageError(str(error)) from None
+        except HemoscopeError as error:
+            raise click.ClickException(str(error)) from None
+        except BrokenPipeError:  # the reader of our output has left; click ends quietly
+            raise
+        except OSError as error:
+            raise click.ClickException(f"{error.strerror or error}: {error.filename or 'output'}") from None
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            return ctx.exit(INTERRUPTED)
+
+
+class WindowType(click.ParamType[Window]):
+    """`LEVEL/WIDTH` on the command line, for example 40/80."""
+
+    name = "LEVEL/WIDTH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Window:
+        if isinstance(value, Window):
+            return value
+        try:
+            return Window.parse(value)
+        except BadRequest as error:
+            self.fail(str(error), param, ctx)
+
+
+class BleedType(click.ParamType["Bleed"]):
+    """`SUBTYPE:ML` or `SUBTYPE:ML:SIDE` on the command line, for example subdural:30:right."""
+
+    name = "SUBTYPE:ML[:SIDE]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Bleed":
+        from hemoscope.phantom import Bleed
+
+        subtype, _, rest = value.partition(":")
+        volume, _, side = rest.partition(":")
+        if subtype not in SUBTYPES or side not in ("", "left", "right"):
+            self.fail(f"A bleed is written {self.name} with one of {', '.join(SUBTYPES)}; got {value!r}.", param, ctx)
+        try:
+            return Bleed(subtype, float(volume), "right" if side == "right" else "left")
+        except ValueError as error:
+            self.fail(f"A bleed's volume is a positive number of millilitres; got {value!r} ({error}).", param, ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=NOT_A_DEVICE)
+@click.version_option(package_name="hemoscope", message="%(prog)s %(version)s")
+def main() -> None:
+    """Read head CT: is there blood, of which subtype, where, how much, how sure."""
+
+
+@main.command(epilog=NOT_A_DEVICE)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--model", "model_name", default="reader", show_default=True, metavar="NAME", help="See `models`.")
+@click.option("--window", type=WindowType(), default=str(BRAIN), show_default=True, help="That pictures were drawn in.")
+@click.option("--json", "json_file", type=JsonFile, help="Write one JSON object a line; - is stdout.")
+@click.option("--masks", type=Folder, help="Write masks there: <name>.png, 0 or 255.")
+@click.option("--overlays", type=Folder, help="Write slices with the mask filled in there.")
+@click.option("--heatmaps", type=Folder, help="Write Grad-CAM there, one picture a class.")
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    model_name: str,
+    window: Window,
+    json_file: IO[str] | None,
+    masks: Path | None,
+    overlays: Path | None,
+    heatmaps: Path | None,
+) -> None:
+    """Read files, and all files in folders, and say what was found.
+
+    Exits with 0 when all were read and 2 when some were not.
+    """
+    import model
+    from hemoscope.results.pictures import Pictures, picture_stem
+
+    pictures = Pictures(masks, overlays, heatmaps)
+    reader = model.load(model_name)
+    pictures.make_folders()
+    written = [*pictures.folders, *([Path(json_file.name)] if json_file else [])]
+    found = list(list_files(paths, skip=written))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
+    failures = 0
+    with click.progressbar(found, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        for path in bar:
+            result = read_one(reader, path, window)
+            if isinstance(result, str):
+                failures += 1
+                tell(failure(path, result), json_file)
+                continue
+            if pictures.folders and (name := pictures.write(path, *result)) != picture_stem(path):
+                click.echo(f"{path}: its pictures are named {name}, as an earlier file has taken its name.", err=True)
+            tell(record(path, result[1]), json_file)
+    if json_file is None:
+        click.echo(NOT_A_DEVICE, err=True)
+    if failures:
+        click.echo(f"{failures} of {len(found)} could not be read.", err=True)
+        ctx.exit(2)
+
+
+@main.command(epilog=NOT_A_DEVICE)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; about 350 MB each."
+)
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the pages and the JSON API."""
+    try:
+        import flask  # noqa: F401
+    except ImportError:
+        raise click.ClickException("Serving needs Flask and Gunicorn: pip install 'hemoscope[serve]'.") from None
+    if not port_is_free(host, port):
+        raise click.ClickException(f"{host}:{port} is taken or not an address of this machine; try --port or --host.")
+    click.echo(f"Hemoscope is starting on http://{host}:{port} (Ctrl-C stops it). {NOT_A_DEVICE}", err=True)
+    config = serve_config()
+    if config is None or not has_gunicorn():
+        from werkzeug.serving import run_simple
+
+        from app import create_app
+
+        click.echo("Gunicorn does not run here: one process of Werkzeug's server, for local use only.", err=True)
+        run_simple(host, port, create_app(), threaded=True)
+        return
+    arguments = ["-m", "gunicorn", "--config", str(config), "--bind", f"{host}:{port}", "--workers", str(workers)]
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *arguments, "app:create_app()"])
+
+
+@main.command()
+@click.argument("folder", metavar="OUT_DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--bleed", "bleeds", type=BleedType(), multiple=True, help="Repeat for several; none is a normal head.")
+@click.option("--slices", type=click.IntRange(1, 200), default=24, show_default=True, help="5 mm apart.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the noise.")
+def phantom(folder: Path, bleeds: tuple["Bleed", ...], slices: int, seed: int) -> None:
+    """Write a synthetic head CT with bleeds of known volume as a DICOM series."""
+    from hemoscope.phantom import make_phantom, write_dicom_series
+
+    if folder.is_dir() and any(folder.iterdir()):
+        raise click.ClickException(f"{folder} is not empty; a series gets a folder of its own.")
+    try:
+        head = make_phantom(bleeds, slices=slices, seed=seed)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    written = write_dicom_series(head, folder)
+    click.echo(f"{len(written)} slices in {folder}")
+    for subtype in sorted({bleed.subtype for bleed in bleeds}):
+        click.echo(f"{subtype}: {head.volume_ml(subtype):.2f} ml")
+
+
+@main.command()
+def models() -> None:
+    """List the models and what each is for."""
+    import model
+
+    manifests = model.manifests()
+    width = max((len(manifest.name) for manifest in manifests), default=0)
+    for manifest in manifests:
+        click.echo(f"{manifest.name:<{width}}  {manifest.version}  {manifest.task}  {manifest.licence}")
+        click.echo(f"{'':<{width}}  {manifest.summary}")
+
+
+def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]:
+    """The files behind the paths: files as given, folders walked in order of name, hidden names left out.
+
+    Args:
+        paths: as the user wrote them. What does not exist, and a folder without files, stands for itself.
+        skip: files and folders that this run writes; they are left out of walked folders.
+    """
+    skipped = {path.resolve() for path in skip}
+
+    def wanted(path: Path) -> bool:
+        return not path.name.startswith(".") and path.resolve() not in skipped
+
+    for given in paths:
+        if not Path(given).is_dir():
+            yield given
+            continue
+        found: list[Path] = []
+        for folder, folders, names in os.walk(given):
+            inside = Path(folder)
+            folders[:] = [
+                name for name in folders if not name.startswith(".") and (inside / name).resolve() not in skipped
+            ]
+            candidates = (inside / name for name in names if not name.startswith("."))
+            found += [path for path in candidates if path.is_file() and path.resolve() not in skipped]
+        yield from (str(path) for path in sorted(found, key=lambda path: path.parts)) if found else (given,)
+
+
+def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Findings] | str:
+    """Read one file: the scan and what was found, or a sentence that says why not."""
+    from hemoscope.readers import read_file
+
+    file = Path(path)
+    try:
+        if file.is_dir():
+            return "This folder holds no files."
+        if not file.is_file():
+            return "This is not a file." if file.exists() else "There is no such file or folder."
+        scan = read_file(file, window)
+        return scan, reader.read(scan)
+    except HemoscopeError as error:
+        return str(error)
+    except OSError as error:
+        return f"The file cannot be opened: {error.strerror or error}."
+    except Exception as error:  # a fault of ours in one file must not end a run over thousands
+        return f"Hemoscope failed on this file ({type(error).__name__}: {error}). Please report it."
+
+
+def tell(said: dict[str, object], json_file: IO[str] | None) -> None:
+    """Hand out one result at once: a JSON line, or a line for people on stdout."""
+    if json_file is not None:
+        json_file.write(json.dumps(said) + "\n")
+        json_file.flush()
+        return
+    if sys.stderr.isatty() and sys.stdout.isatty():
+        click.echo("\r\033[K", nl=False, err=True)  # the progress bar comes again below this line
+    click.echo(line(said))
+
+
+def line(said: dict[str, Any]) -> str:
+    """One result for people: finding, probability of any blood, area, file, and the subtypes that are more likely
+    than not."""
+    path = click.format_filename(said["path"])
+    if "error" in said:
+        return f"{'not read':<10} {'':>4} {'':>12}  {path}: {said['error']}"
+    probabilities = said["probabilities"]
+    area = f"{said['area_px']} px" if said["area_mm2"] is None else f"{said['area_mm2']:.1f} mm²"
+    likely = [f"{name} {probabilities[name]:.2f}" for name in SUBTYPES if (probabilities[name] or 0) >= 0.5]
+    subtypes = f": {', '.join(likely)}" if likely and said["finding"] != "none" else ""
+    return f"{said['finding']:<10} {probabilities[ANY]:.2f} {area:>12}  {path}{subtypes}"
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that just closed is free
+            probe.bind(address)
+    except OSError:
+        return False
+    return True
+
+
+def serve_config() -> Path | None:
+    """Gunicorn's settings: beside this file in a checkout, under the environment's share/ where installed."""
+    places = (Path(__file__).parent / SERVE_CONFIG, Path(sys.prefix) / "share" / "hemoscope" / SERVE_CONFIG)
+    return next((place for place in places if place.is_file()), None)
+
+
+def has_gunicorn() -> bool:
+    """Whether Gunicorn is installed and the system can fork (Windows cannot)."""
+    from importlib.util import find_spec
+
+    return hasattr(os, "fork") and find_spec("gunicorn") is not None
