@@ -1,0 +1,54 @@
+"""The web application: `create_app` wires its parts.
+
+In: settings, given or from the environment (`docs/reference/settings.md`). Out: a Flask application.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+
+from flask import Flask
+
+from hemoscope import labels
+from web.api import api
+from web.cards import percent
+from web.engine import Engine
+from web.faults import register_faults
+from web.health import health
+from web.pages import pages
+from web.security import register_headers
+from web.settings import read_settings
+from web.uploads import UploadRequest
+
+
+class HemoscopeApp(Flask):
+    """Flask with uploads that stay in memory."""
+
+    request_class = UploadRequest
+
+
+def create_app(settings: Mapping[str, object] | None = None) -> Flask:
+    """Make the application.
+
+    Args:
+        settings: by the names of `web.settings.Settings`; what is not given comes from `HEMOSCOPE_*` or the default.
+
+    Raises:
+        ValueError: for an unknown setting or a value that cannot be read.
+    """
+    app = HemoscopeApp(__name__)
+    chosen = read_settings(settings, os.environ)
+    app.config["MAX_CONTENT_LENGTH"] = chosen.max_upload_bytes
+    app.extensions["settings"] = chosen
+    app.extensions["engine"] = Engine(chosen)
+    app.add_template_filter(percent)
+    app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
+    app.register_blueprint(pages)
+    app.register_blueprint(api)
+    app.register_blueprint(health)
+    register_faults(app)
+    register_headers(app)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote what a header holds
+    if chosen.warm_up:
+        app.extensions["engine"].warm_up_in_background()
+    return app

@@ -1,0 +1,102 @@
+// The upload form: files dropped anywhere, a list of what was chosen, limits told before the upload, progress.
+
+const MEGABYTE = 1e6;
+
+export function enhanceUpload(form, showAnswer) {
+  const input = form.querySelector('input[type=file]');
+  const status = form.querySelector('[data-status]');
+  const progress = form.querySelector('[data-progress]');
+  const say = (text) => { status.textContent = text; };
+
+  input.addEventListener('change', () => {
+    list(form.querySelector('[data-chosen]'), input.files);
+    say(problem(form, input.files));
+  });
+
+  form.addEventListener('submit', (event) => {
+    const sample = event.submitter?.name === 'sample';
+    const trouble = sample ? '' : problem(form, input.files) || (input.files.length ? '' : 'Choose a file first, or drop one here.');
+    event.preventDefault();
+    if (trouble) {
+      say(trouble);
+      input.focus();
+    } else {
+      const fields = new FormData(form, event.submitter);
+      if (sample) fields.delete('files');
+      send(form, fields, { say, progress, showAnswer });
+    }
+  });
+
+  acceptDrops(form, input);
+}
+
+function problem(form, files) {
+  const { maxFile, maxUpload, maxFiles } = form.dataset;
+  const total = [...files].reduce((sum, file) => sum + file.size, 0);
+  if (files.length > maxFiles) return `Only ${maxFiles} files are read at a time; ${files.length} were chosen.`;
+  if (total > maxUpload) return `Together the files are ${megabytes(total)}; ${megabytes(maxUpload)} are read at a time.`;
+  const large = [...files].find((file) => file.size > maxFile);
+  return large ? `${large.name} is ${megabytes(large.size)}; files of up to ${megabytes(maxFile)} are read.` : '';
+}
+
+function list(element, files) {
+  element.replaceChildren(...[...files].map((file) => {
+    const item = document.createElement('li');
+    const size = document.createElement('span');
+    size.textContent = megabytes(file.size);
+    item.append(file.name, size);
+    return item;
+  }));
+  element.hidden = files.length === 0;
+}
+
+function send(form, fields, { say, progress, showAnswer }) {
+  const count = fields.getAll('files').length || 1;
+  const bar = progress.querySelector('progress');
+  const request = new XMLHttpRequest();
+  const settle = (text) => {
+    form.removeAttribute('aria-busy');
+    progress.hidden = true;
+    say(text);
+  };
+  request.open('POST', form.action);
+  request.responseType = 'document';
+  request.upload.addEventListener('progress', ({ loaded, total }) => { bar.value = total ? loaded / total : 0; });
+  request.upload.addEventListener('load', () => {
+    bar.removeAttribute('value');
+    say(count === 1 ? 'Reading the slice …' : `Reading ${count} files …`);
+  });
+  request.addEventListener('load', () => {
+    settle('');
+    if (request.response?.querySelector('main')) showAnswer(request.response);
+    else say(`The server answered ${request.status} and nothing to show. Try again.`);
+  });
+  request.addEventListener('error', () => settle('The server could not be reached. Check the connection and try again.'));
+  request.addEventListener('abort', () => settle('Cancelled.'));
+  progress.querySelector('[data-cancel]').onclick = () => request.abort();
+  form.setAttribute('aria-busy', 'true');
+  progress.hidden = false;
+  bar.value = 0;
+  say('Uploading …');
+  request.send(fields);
+}
+
+function acceptDrops(form, input) {
+  const zone = form.querySelector('[data-drop]');
+  const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
+  const onPage = (name, act) => document.addEventListener(name, (event) => {
+    if (!form.isConnected || !hasFiles(event)) return;
+    event.preventDefault();
+    act(event);
+  });
+  onPage('dragover', () => zone.classList.add('over'));
+  onPage('dragleave', (event) => { if (!event.relatedTarget) zone.classList.remove('over'); });
+  onPage('drop', (event) => {
+    zone.classList.remove('over');
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event('change'));
+    form.requestSubmit(form.querySelector('.primary'));
+  });
+}
+
+const megabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(bytes < MEGABYTE / 10 ? 2 : 1)} MB`;

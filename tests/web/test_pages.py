@@ -1,0 +1,294 @@
+"""The pages for people, as a browser without scripts sees them."""
+
+import base64
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+from werkzeug.test import TestResponse
+
+from hemoscope import render
+from hemoscope.errors import BadWeights
+from hemoscope.phantom import Bleed, dicom_slices, make_phantom
+from web.cards import card_of
+from web.engine import Reading
+
+ROOT_PAGES = ("/", "/models", "/about", "/contact")
+
+
+def post(client: FlaskClient, *files: tuple[bytes, str], **fields: str) -> TestResponse:
+    return client.post("/read", data={"files": [(io.BytesIO(data), name) for data, name in files]} | fields)
+
+
+def download(page: str, file_name: str) -> bytes:
+    """What the link that saves as `file_name` holds."""
+    found = re.search(rf'<a href="data:[a-z/]+;base64,([^"]+)" download="{re.escape(file_name)}"', page)
+    assert found, file_name
+    return base64.b64decode(found[1])
+
+
+@pytest.mark.parametrize("path", ROOT_PAGES)
+def test_every_page_says_research_use_and_not_a_medical_device(client: FlaskClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    assert "Research use. Not a medical device." in page.text
+    assert '<a class="skip" href="#main">' in page.text
+
+
+def test_start_page_offers_files_models_windows_and_samples(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert re.search(r'<input id="files" type="file" name="files" multiple', page)
+    assert page.index('<option value="reader">') < page.index('<option value="unet">')  # the default one first
+    assert '<option value="80/200">subdural</option>' in page
+    assert 'name="sample" value="with-blood"' in page
+    assert 'name="sample" value="without-blood"' in page
+
+
+def test_result_shows_decision_bars_area_and_downloads(client: FlaskClient, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "slice 1.png"))
+    assert page.status_code == 200
+    text = page.text
+    assert "Hemorrhage</p>" in text
+    assert "62 % or more" in text  # 0.625, the upper end of the band
+    assert re.findall(r'<dd class="value">([^<]+)</dd>', text) == ["94 %", "6 %", "6 %", "6 %", "6 %", "75 %"]
+    assert "64<small> px</small>" in text  # a square of 8 x 8
+    assert "mm² not known" in text
+    assert "taken as the window 40/80" in text
+    made = json.loads(download(text, "slice_1.json"))
+    assert (made["path"], made["finding"], made["area_px"], made["area_mm2"]) == ("slice 1.png", "hemorrhage", 64, None)
+    mask = np.asarray(Image.open(io.BytesIO(download(text, "slice_1-mask.png"))))
+    assert mask.shape == (64, 80)
+    assert mask[20:28, 30:38].min() == 255
+    assert (mask == 255).sum() == 64
+    overlay = np.asarray(Image.open(io.BytesIO(download(text, "slice_1-overlay.png"))))
+    assert overlay.shape == (64, 80, 3)
+    assert overlay[24, 34, 0] > overlay[24, 34, 2]  # orange on grey
+    assert overlay[5, 5].tolist() == [0, 0, 0]
+
+
+def test_result_has_a_switch_for_mask_contour_and_each_heat_map(client: FlaskClient, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "a.png")).text
+    assert 'class="show-fill" checked' in page
+    assert 'class="show-outline" checked' in page
+    assert re.findall(r'class="show-heat" value="(\w*)"', page) == [
+        "", "any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural",
+    ]  # fmt: skip
+    assert len(re.findall(r'<img class="layer heat heat-\w+" src="data:image/png', page)) == 6
+
+
+def test_slice_without_blood_says_so_and_draws_no_mask(client: FlaskClient, clear_png: bytes) -> None:
+    page = post(client, (clear_png, "a.png")).text
+    assert "No hemorrhage found" in page
+    assert "does not rule a hemorrhage out" in page
+    assert 'class="layer fill"' not in page
+
+
+def test_segmentation_model_says_what_it_does_not_assess(client: FlaskClient, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "a.png"), model="unet").text
+    assert page.count("not assessed by this model") == 5
+    assert re.findall(r'<dd class="value">([^<]+)</dd>', page) == ["94 %"]
+    assert "Grad-CAM" not in page
+
+
+def test_uncertain_band_is_explained(client: FlaskClient, models: Any, blood_png: bytes) -> None:
+    reader = models.readers["reader"]
+    read = reader.read
+    reader.read = lambda scan: dataclasses.replace(read(scan), finding="uncertain")
+    page = post(client, (blood_png, "a.png")).text
+    assert "Uncertain</p>" in page
+    assert "between 25 % and 62 %" in page
+    assert "neither a yes nor a no" in page
+
+
+def test_chosen_window_gives_other_hounsfield_units(client: FlaskClient, clear_png: bytes) -> None:
+    """Grey 100 is 31 HU in 40/80 and 58 HU in 80/200: -20 + 100 / 255 * 200."""
+    assert "No hemorrhage found" in post(client, (clear_png, "a.png"), window="40/80").text
+    page = post(client, (clear_png, "a.png"), window=" 80/200 ").text
+    assert "Hemorrhage</p>" in page
+    assert "picture, window 80/200" in page
+
+
+def test_wrong_file_among_good_ones_gets_its_own_card(client: FlaskClient, blood_png: bytes, clear_png: bytes) -> None:
+    page = post(client, (blood_png, "a.png"), (b"a shopping list", "list.dcm"), (clear_png, "c.png"))
+    assert page.status_code == 200
+    assert page.text.count('<article class="card card-error"') == 1
+    assert page.text.count('<article class="card"') == 2
+    together = json.loads(download(page.text, "hemoscope.json"))["results"]
+    assert [entry.get("finding", "error") for entry in together] == ["hemorrhage", "error", "none"]
+    assert "shopping" not in page.text
+    assert together[1]["error"]
+
+
+def test_a_fault_of_the_reader_spoils_one_file_only(
+    client: FlaskClient, models: Any, blood_png: bytes, clear_png: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, seen = models.readers["reader"], []
+    read = reader.read
+
+    def fails_first(scan: Any) -> Any:
+        seen.append(scan)
+        if len(seen) == 1:
+            raise KeyError("DOE^JANE")
+        return read(scan)
+
+    reader.read = fails_first
+    page = post(client, (blood_png, "jane.png"), (clear_png, "c.png"))
+    assert page.status_code == 200
+    assert "our fault" in page.text
+    assert "No hemorrhage found" in page.text
+    assert "KeyError" in caplog.text  # the operator learns what and where, and nobody's name
+    assert "DOE" not in page.text + caplog.text
+    assert "jane" not in caplog.text
+
+
+@pytest.mark.parametrize("files", [(), ((b"", ""),)], ids=["no field", "empty field"])
+def test_empty_submit_is_answered_kindly(client: FlaskClient, files: tuple[tuple[bytes, str], ...]) -> None:
+    page = post(client, *files)
+    assert page.status_code == 400
+    assert "No file was chosen." in page.text
+    assert '<form class="upload"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "message"),
+    [
+        ({"window": "wide"}, 400, "LEVEL/WIDTH"),
+        ({"window": "40/0"}, 400, "width above 0"),
+        ({"model": "../weights"}, 404, "There is no model"),
+        ({"sample": "a cat"}, 400, "There is no sample"),
+    ],
+)
+def test_wrong_choice_comes_back_to_the_form(
+    client: FlaskClient, blood_png: bytes, fields: dict[str, str], status: int, message: str
+) -> None:
+    page = post(client, (blood_png, "a.png"), **fields)
+    assert page.status_code == status
+    assert message in page.text
+    assert '<form class="upload"' in page.text
+
+
+def test_samples_differ_by_their_blood(client: FlaskClient) -> None:
+    """Skull edges are as bright as blood for the test's reader, so both have an area; the bleed adds to it."""
+    pages = {name: client.post("/read", data={"sample": name}).text for name in ("with-blood", "without-blood")}
+    areas = {name: json.loads(download(page, f"phantom-{name}.json"))["area_mm2"] for name, page in pages.items()}
+    assert areas["with-blood"] > areas["without-blood"] + 50
+
+
+def test_sample_can_be_taken_as_dicom_and_read_again(client: FlaskClient) -> None:
+    file = client.get("/samples/with-blood.dcm")
+    assert file.data[128:132] == b"DICM"
+    assert file.headers["Content-Disposition"] == "attachment; filename=phantom-with-blood.dcm"
+    assert "Hemorrhage</p>" in post(client, (file.data, "x")).text
+    assert client.get("/samples/with-blood.png").data.startswith(b"\x89PNG")
+    assert client.get("/samples/other.dcm").status_code == 404
+    assert client.get("/samples/with-blood.exe").status_code == 404
+
+
+def test_markup_in_a_file_name_stays_text(client: FlaskClient, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "<script>alert(1).png")).text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_first_slice_is_the_most_suspicious_one(make_app: Callable[..., Flask], models: Any) -> None:
+    """Three slices, of which the middle one bleeds; two come as pictures."""
+    head = make_phantom([Bleed("intraparenchymal", 20)], slices=5, rows=64, columns=64, spacing_mm=3.6)
+    reader = models.readers["reader"]
+    findings = reader.read(head.scan)
+    bleeding = [found.area_px > 0 for found in findings.slices]
+    card = card_of(Reading("head", head.scan, findings, reader.manifest), most_pictures=2)
+    assert len(card.slices) == 2
+    assert bleeding[card.slices[0].number - 1]
+    assert any("All 5 slices were read; the 2 most suspicious" in sentence for sentence in card.unknown)
+
+
+def test_models_page_gives_figures_with_n_interval_limits_and_licence(client: FlaskClient) -> None:
+    page = client.get("/models").text
+    for stated in ("0.912", "0.881–0.939", "678", "A. Nobody, 2020", "It knows brightness only.", "1,234,567", "CC0"):
+        assert stated in page
+    assert page.index('id="reader"') < page.index('id="unet"')
+
+
+def test_broken_weights_leave_the_start_page_standing(client: FlaskClient, models: Any) -> None:
+    def broken() -> None:
+        raise BadWeights("weights/reader: the graph was changed.")
+
+    models.manifests = broken
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "the graph was changed" in page.text
+    assert client.get("/models").status_code == 500
+
+
+def test_contact_page_shows_who_runs_the_server(make_app: Callable[..., Flask]) -> None:
+    page = make_app(contact="mailto:someone@example.org").test_client().get("/contact").text
+    assert '<a href="mailto:someone@example.org">someone@example.org</a>' in page
+
+
+def test_reload_of_a_result_leads_to_the_start(client: FlaskClient) -> None:
+    answer = client.get("/read")
+    assert (answer.status_code, answer.location) == (302, "/")
+
+
+def test_unknown_address_is_a_page_for_people(client: FlaskClient) -> None:
+    page = client.get("/nowhere")
+    assert page.status_code == 404
+    assert "There is nothing at this address." in page.text
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attributes)))
+
+
+@pytest.mark.parametrize("path", [*ROOT_PAGES, "/nowhere", "/read"])
+def test_pages_hold_no_inline_script_style_or_foreign_address(client: FlaskClient, path: str, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "a.png"), (b"no", "b")) if path == "/read" else client.get(path)
+    tags = Tags()
+    tags.feed(page.text)
+    assert {tag for tag, _ in tags.found} & {"html", "main", "footer"} == {"html", "main", "footer"}
+    for tag, attributes in tags.found:
+        assert tag != "style"
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+        assert tag != "script" or attributes["src"].startswith("/static/")  # type: ignore[union-attr]
+        assert tag != "img" or "alt" in attributes
+        source = attributes.get("src") or ""
+        assert source.startswith(("/", "data:image/png;base64,")) or not source
+
+
+def test_identifiers_of_a_page_are_unique_and_labels_point_at_them(client: FlaskClient, blood_png: bytes) -> None:
+    for page in (client.get("/"), post(client, (blood_png, "a.png"), (blood_png, "a.png"), (b"no", "a.png"))):
+        tags = Tags()
+        tags.feed(page.text)
+        named = [attributes["id"] for _, attributes in tags.found if "id" in attributes]
+        assert len(named) == len(set(named))
+        for _, attributes in tags.found:
+            for pointer in ("for", "aria-labelledby", "aria-describedby", "list"):
+                assert attributes.get(pointer, named[0]) in named
+
+
+def test_several_slices_of_one_file_are_listed(client: FlaskClient) -> None:
+    slices = dicom_slices(make_phantom([Bleed("subdural", 30)], slices=3, rows=64, columns=64, spacing_mm=3.6))
+    page = post(client, *((data, f"{index}.dcm") for index, data in enumerate(slices)))
+    assert page.text.count('<article class="card"') == 3
+    assert 'href="#file-3"' in page.text
+
+
+def test_stored_colour_bar_is_what_the_heat_map_draws() -> None:
+    stored = Path(__file__).parents[2] / "static" / "heat.png"
+    assert np.array_equal(np.asarray(Image.open(stored)), render.legend(160, 8))

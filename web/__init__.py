@@ -1,0 +1,1 @@
+"""The web application's parts: blueprints and what stands behind them. `app.create_app` wires them."""

@@ -1,0 +1,118 @@
+"""The JSON API, version 1, as `openapi.document` describes it.
+
+In: multipart posts. Out: JSON; a file that cannot be read is a result with an error, the request still succeeds.
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, current_app, request
+from flask.typing import ResponseReturnValue
+
+from hemoscope import labels
+from hemoscope.errors import BadRequest
+from hemoscope.results.record import failure, record
+from hemoscope.scan import BRAIN, Window
+from web import openapi, pictures
+from web.engine import Failure, Reading, engine
+from web.settings import Settings
+from web.uploads import uploads_of
+
+if TYPE_CHECKING:
+    from hemoscope.manifest import Manifest
+
+api = Blueprint("api", __name__, url_prefix="/api/v1")
+
+INCLUDES = ("mask", "overlay", "heatmaps")
+
+
+@api.post("/read")
+def read() -> ResponseReturnValue:
+    settings: Settings = current_app.extensions["settings"]
+    include = _include(request.args.get("include", ""))
+    window = Window.parse(request.form.get("window") or str(BRAIN))
+    uploads = uploads_of(request, settings)
+    if not uploads:
+        raise BadRequest("No file came. Send one or more in the multipart field 'files'.")
+    most_pictures = max(1, settings.max_pictures // len(uploads))
+    results = engine().read_all(uploads, request.form.get("model", ""), window)
+    return {"results": [_result(result, include, most_pictures) for result in results]}
+
+
+@api.get("/models")
+def models() -> ResponseReturnValue:
+    settings: Settings = current_app.extensions["settings"]
+    listed = [_model(manifest) for manifest in engine().manifests()]
+    return {"default": settings.model, "models": listed}
+
+
+@api.get("/openapi.json")
+def document() -> ResponseReturnValue:
+    return openapi.document(current_app.extensions["settings"])
+
+
+def _include(text: str) -> frozenset[str]:
+    wanted = frozenset(part.strip() for part in text.split(",") if part.strip())
+    unknown = sorted(wanted - set(INCLUDES))
+    if unknown:
+        raise BadRequest(f"include knows {', '.join(INCLUDES)}; got {', '.join(unknown)}.")
+    return wanted
+
+
+def _result(result: Reading | Failure, include: frozenset[str], most_pictures: int) -> dict[str, object]:
+    if isinstance(result, Failure):
+        return failure(result.name, result.message)
+    made = record(result.name, result.findings) | {"notes": [*result.findings.notes]}
+    if include:
+        shown = pictures.pictured(result.findings, most_pictures)
+        made["slices"] = [
+            _slice(result, index, include if index in shown else frozenset())
+            for index in range(len(result.findings.slices))
+        ]
+    return made
+
+
+def _slice(result: Reading, index: int, include: frozenset[str]) -> dict[str, object]:
+    """One slice's numbers, and the pictures that were asked for as PNG in base64."""
+    found, hu = result.findings.slices[index], result.scan.hu[index]
+    made: dict[str, object] = {
+        "index": index,
+        "probabilities": {name: _rounded(found.probabilities.get(name), 6) for name in labels.CLASSES},
+        "finding": found.finding,
+        "area_px": int(found.area_px),
+        "area_mm2": _rounded(found.area_mm2, 2),
+    }
+    if "mask" in include:
+        made["mask"] = pictures.base64(pictures.mask_png(found))
+    if "overlay" in include:
+        made["overlay"] = pictures.base64(pictures.overlay_png(hu, found))
+    if "heatmaps" in include:
+        heats = found.heat.items()
+        made["heatmaps"] = {name: pictures.base64(pictures.heat_png(hu, heat)) for name, heat in heats}
+    return made
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    return None if value is None else round(float(value), decimals)
+
+
+def _model(manifest: "Manifest") -> dict[str, object]:
+    """What a manifest says of a model, without what only the loading of it needs."""
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "title": manifest.title,
+        "task": manifest.task,
+        "summary": manifest.summary,
+        "classes": list(manifest.classes),
+        "decision": {"low": manifest.decision_low, "high": manifest.decision_high},
+        "thresholds_chosen": manifest.thresholds_chosen,
+        "training_data": [asdict(entry) for entry in manifest.training_data],
+        "metrics": [asdict(entry) for entry in manifest.metrics],
+        "licence": manifest.licence,
+        "intended_use": manifest.intended_use,
+        "limits": list(manifest.limits),
+        "parameters": manifest.parameters,
+        "created": manifest.created,
+        "sha256": manifest.sha256,
+    }

@@ -1,0 +1,170 @@
+"""What the result page shows of one file.
+
+In: a `Reading` or a `Failure`. Out: `Card` values with all pictures as `data:` addresses and all sentences, so that
+the template only lays them out and the arrays can be let go.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from hemoscope import labels
+from hemoscope.findings import Findings, SliceFindings
+from hemoscope.results.record import failure, record
+from hemoscope.scan import Scan
+from web import pictures
+from web.engine import Failure, Reading
+
+if TYPE_CHECKING:
+    from hemoscope.manifest import Manifest
+
+HEADLINES = {"hemorrhage": "Hemorrhage", "none": "No hemorrhage found", "uncertain": "Uncertain"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One labelled probability, 0..1, or None where the model does not assess the class."""
+
+    name: str
+    colour: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """One slice as pictures; `fill`, `outline` and the values of `heat` are transparent layers, empty where nothing is.
+
+    Attributes:
+        number: 1-based position in the scan.
+    """
+
+    number: int
+    rows: int
+    columns: int
+    found: SliceFindings
+    base: str
+    thumbnail: str
+    fill: str
+    outline: str
+    heat: Mapping[str, str]
+    overlay_png: str
+    mask_png: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One file on the result page. `error` is empty for a file that was read."""
+
+    name: str
+    record: Mapping[str, object]
+    error: str = ""
+    stem: str = ""
+    findings: Findings | None = None
+    headline: str = ""
+    explanation: str = ""
+    bars: Sequence[Bar] = ()
+    band: tuple[float, float] = (0.0, 1.0)
+    slices: Sequence[SliceView] = ()
+    facts: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    json_uri: str = ""
+
+
+def card_of(result: Reading | Failure, most_pictures: int) -> Card:
+    """The card of one result, with pictures of at most `most_pictures` slices, the most suspicious first."""
+    if isinstance(result, Failure):
+        return Card(result.name, failure(result.name, result.message), error=result.message)
+    findings, scan, manifest = result.findings, result.scan, result.manifest
+    shown = pictures.pictured(findings, most_pictures)
+    made = record(result.name, findings)
+    return Card(
+        name=result.name,
+        record=made,
+        stem=re.sub(r"[^\w.-]+", "_", PurePath(result.name).stem).strip("._") or "slice",
+        findings=findings,
+        headline=HEADLINES[findings.finding],
+        explanation=explanation(findings, manifest),
+        bars=[Bar(name, _hex(name), findings.probabilities.get(name)) for name in labels.CLASSES],
+        band=(manifest.decision_low, manifest.decision_high),
+        slices=[_slice_view(scan, findings.slices[index], index) for index in shown],
+        facts=_facts(scan, findings),
+        unknown=_unknown(scan, findings, len(shown)),
+        json_uri=json_uri(made),
+    )
+
+
+def json_uri(value: object) -> str:
+    """A JSON file as a `data:` address."""
+    return pictures.data_uri(json.dumps(value, indent=2).encode(), "application/json")
+
+
+def explanation(findings: Findings, manifest: "Manifest") -> str:
+    """What the decision means, in a sentence or two."""
+    low, high = percent(manifest.decision_low), percent(manifest.decision_high)
+    if findings.finding == "hemorrhage":
+        return f"The probability of any hemorrhage is {high} or more."
+    if findings.finding == "none":
+        return f"The probability of any hemorrhage is below {low}. That does not rule a hemorrhage out."
+    return (
+        f"The probability of any hemorrhage lies between {low} and {high}. In this band the model gives no answer: "
+        "read it as neither a yes nor a no."
+    )
+
+
+def percent(probability: float) -> str:
+    """0..1 as people read it; ends that are not quite 0 or 1 do not round onto them."""
+    if 0 < probability < 0.01:
+        return "< 1 %"
+    if 0.99 < probability < 1:
+        return "> 99 %"
+    return f"{probability * 100:.0f} %"
+
+
+def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
+    hu, bleeding = scan.hu[index], bool(found.mask.any())
+    return SliceView(
+        number=index + 1,
+        rows=hu.shape[0],
+        columns=hu.shape[1],
+        found=found,
+        base=pictures.data_uri(pictures.slice_png(hu)),
+        thumbnail=pictures.data_uri(pictures.thumbnail_png(hu)) if len(scan.hu) > 1 else "",
+        fill=pictures.data_uri(pictures.fill_layer(found)) if bleeding else "",
+        outline=pictures.data_uri(pictures.contour_layer(found)) if bleeding else "",
+        heat={name: pictures.data_uri(pictures.heat_layer(heat)) for name, heat in found.heat.items()},
+        overlay_png=pictures.data_uri(pictures.overlay_png(hu, found)),
+        mask_png=pictures.data_uri(pictures.mask_png(found)),
+    )
+
+
+def _facts(scan: Scan, findings: Findings) -> list[str]:
+    slices, rows, columns = scan.hu.shape
+    facts = [f"{slices} slices" if slices > 1 else "1 slice", f"{columns} × {rows} px"]
+    if scan.spacing_mm is not None:
+        between_rows, between_columns = scan.spacing_mm
+        same = between_rows == between_columns
+        facts.append(f"{between_rows:.3g} mm/px" if same else f"{between_columns:.3g} × {between_rows:.3g} mm/px")
+    facts.append("Hounsfield units" if scan.calibrated else f"picture, window {scan.window}")
+    return [*facts, f"read by {findings.model} {findings.version} in {findings.timings.total * 1000:.0f} ms"]
+
+
+def _unknown(scan: Scan, findings: Findings, shown: int) -> list[str]:
+    sentences = list(dict.fromkeys([*findings.notes, *scan.notes]))
+    if not scan.calibrated:
+        sentences.insert(
+            0,
+            f"This is a picture. Its grey values were taken as the window {scan.window} (level/width); if it was drawn "
+            "in another one, the reading is not valid: send it again with that window.",
+        )
+    if scan.spacing_mm is None:
+        sentences.append("The size of a pixel is not known, so the area is in pixels only.")
+    if shown < len(findings.slices):
+        sentences.append(f"All {len(findings.slices)} slices were read; the {shown} most suspicious are shown.")
+    return sentences
+
+
+def _hex(name: str) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*labels.COLOURS[name])

@@ -1,0 +1,137 @@
+"""What stands behind the pages and the API: the models, loaded when first needed, and the reading of one upload.
+
+In: an upload, a model's name and a window. Out: a `Reading` or a `Failure`; one bad file never spoils another.
+"""
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import current_app
+
+from hemoscope.errors import HemoscopeError, UnknownModel
+from hemoscope.scan import Scan, Window
+from web.settings import Settings
+from web.uploads import Upload
+
+if TYPE_CHECKING:
+    from hemoscope.findings import Findings
+    from hemoscope.manifest import Manifest
+    from model import Reader
+
+log = logging.getLogger(__name__)
+
+OUR_FAULT = "The reader failed on this file. That is our fault, not the file's; please tell us."
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One file that was read: the scan, what was found in it and the manifest of the model that found it."""
+
+    name: str
+    scan: Scan
+    findings: "Findings"
+    manifest: "Manifest"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One file that was not read, and why, in a sentence for the user."""
+
+    name: str
+    message: str
+
+
+class Engine:
+    """The models of this process. The modules that read scans are imported on first use, so the process starts fast.
+
+    `state` says where the default model stands: `cold`, `loading`, `ready` or `failed`, and `reason` why it failed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._default = settings.model
+        self._turns = threading.BoundedSemaphore(settings.reads_at_once)
+        self.state = "cold"
+        self.reason = ""
+
+    def manifests(self) -> "tuple[Manifest, ...]":
+        """The manifests of all models, the default one first; no graph is loaded."""
+        import model
+
+        return tuple(sorted(model.manifests(), key=lambda manifest: manifest.name != self._default))
+
+    def load(self, name: str = "") -> "Reader":
+        """The model of that name, or the default one.
+
+        Raises:
+            UnknownModel: if there is none; the message lists those that exist.
+            BadWeights: if its weights cannot be used.
+        """
+        import model
+
+        wanted = name or self._default
+        if wanted not in model.names():  # a name is a folder's: only listed ones are ever looked up
+            raise UnknownModel(f"There is no model {wanted!r}; there are {', '.join(model.names()) or 'none'}.")
+        return model.load(wanted)
+
+    def warm_up(self) -> None:
+        """Load the default model and the readers; `state` tells how it went."""
+        self.state = "loading"
+        try:
+            import hemoscope.readers  # noqa: F401
+
+            self.load()
+        except Exception as error:
+            self.state, self.reason = "failed", describe(error)
+            log.error("the model %s cannot be loaded: %s", self._default, self.reason)
+        else:
+            self.state, self.reason = "ready", ""
+
+    def warm_up_in_background(self) -> None:
+        self.state = "loading"
+        threading.Thread(target=self.warm_up, name="warm-up", daemon=True).start()
+
+    def read_all(self, uploads: Sequence[Upload], model_name: str, window: Window) -> Iterator[Reading | Failure]:
+        """Read each upload when its turn comes: a reading is some ten megabytes, so no two need be held at once.
+
+        Raises:
+            UnknownModel, BadWeights: at once, what would fail for all of them alike.
+        """
+        reader = self.load(model_name)
+        return (self._read(upload, reader, window) for upload in uploads)
+
+    def _read(self, upload: Upload, reader: "Reader", window: Window) -> Reading | Failure:
+        from hemoscope.readers import read_bytes
+
+        if upload.problem:
+            return Failure(upload.name, upload.problem)
+        try:
+            with self._turns:
+                scan = read_bytes(upload.data, upload.name, window)
+                return Reading(upload.name, scan, reader.read(scan), reader.manifest)
+        except HemoscopeError as error:
+            return Failure(upload.name, str(error))
+        except Exception as error:
+            log.error("a reading failed: %s", describe(error))
+            return Failure(upload.name, OUR_FAULT)
+
+
+def engine() -> Engine:
+    """The engine of the application that handles the request."""
+    found: Engine = current_app.extensions["engine"]
+    return found
+
+
+def describe(error: BaseException) -> str:
+    """An error for the log: our own sentences as they are, of others only kind and place.
+
+    A foreign message can quote what a header holds, a name or a UID; kind and place cannot.
+    """
+    if isinstance(error, HemoscopeError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
+    return f"{type(error).__name__} in {places}"

@@ -1,0 +1,65 @@
+"""Errors as answers: one JSON shape under /api, a page elsewhere; never a trace, never what a file holds.
+
+In: exceptions of a request. Out: responses, and log lines without values.
+"""
+
+import re
+
+from flask import Flask, current_app, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from hemoscope.errors import HemoscopeError
+from web.engine import describe
+from web.settings import MEGABYTE, Settings
+
+CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    500: "internal_error",
+}
+SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    500: "The server failed. That is our fault; please tell us what you did.",
+}
+
+
+def register_faults(app: Flask) -> None:
+    """Answer every exception of the application."""
+    app.register_error_handler(HemoscopeError, _expected)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _expected(error: HemoscopeError) -> ResponseReturnValue:
+    code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    if error.status >= 500:
+        current_app.logger.error("%s %s: %s", request.method, request.endpoint, describe(error))
+    return _answer(error.status, code, str(error))
+
+
+def _http(error: HTTPException) -> ResponseReturnValue:
+    if error.code is None or error.code < 400:
+        return error
+    settings: Settings = current_app.extensions["settings"]
+    sentence = SENTENCES.get(error.code, error.description or error.name)
+    if error.code == 413:
+        limit = f"{settings.max_upload_bytes / MEGABYTE:g} MB"
+        sentence = f"The request is larger than the {limit} that this server reads at a time. Send fewer files."
+    body, status = _answer(error.code, CODES.get(error.code, "error"), sentence)
+    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return body, status, kept
+
+
+def _unexpected(error: Exception) -> ResponseReturnValue:
+    current_app.logger.error("%s %s failed: %s", request.method, request.endpoint, describe(error))
+    return _answer(500, CODES[500], SENTENCES[500])
+
+
+def _answer(status: int, code: str, message: str) -> tuple[str | dict[str, object], int]:
+    if request.path.startswith("/api/"):
+        return {"error": {"status": status, "code": code, "message": message}}, status
+    return render_template("error.html", status=status, message=message), status

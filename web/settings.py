@@ -1,0 +1,82 @@
+"""The settings of the web application: one table of (name, default, help).
+
+In: a mapping given to `create_app` and the environment, where each name stands as `HEMOSCOPE_<NAME>`.
+Out: checked, immutable `Settings`. What is given wins over the environment, and that over the default.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+PREFIX = "HEMOSCOPE_"
+MEGABYTE = 1_000_000
+CONTACT = re.compile(r"(https?://|mailto:)[^\s\"<>]+")
+
+
+def _setting(default: object, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field a setting; its type is the type of its default."""
+
+    model: str = _setting("reader", "The model that reads where a request names none.")
+    max_file_mb: float = _setting(50.0, "The largest file that is read, in megabytes of 1,000,000 bytes.")
+    max_upload_mb: float = _setting(100.0, "The largest request in megabytes, all its files together.")
+    max_files: int = _setting(32, "How many files of one request are read; the others get an error each.")
+    max_pictures: int = _setting(
+        24, "How many slices of one request come as pictures, shared among its files (at least one each)."
+    )
+    reads_at_once: int = _setting(2, "How many scans one process reads at the same time; the others wait.")
+    warm_up: bool = _setting(True, "Load the default model in the background when the process starts.")
+    contact: str = _setting("", "Where to reach who runs this server, as `mailto:...` or `https://...`.")
+
+    def __post_init__(self) -> None:
+        for name in ("max_file_mb", "max_upload_mb", "max_files", "max_pictures", "reads_at_once"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{PREFIX}{name.upper()} must be above 0, got {getattr(self, name)}")
+        if self.contact and not CONTACT.fullmatch(self.contact):
+            raise ValueError(f"{PREFIX}CONTACT must start with mailto: or https://, got {self.contact!r}")
+
+    @property
+    def max_file_bytes(self) -> int:
+        return int(self.max_file_mb * MEGABYTE)
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return int(self.max_upload_mb * MEGABYTE)
+
+
+def read_settings(given: Mapping[str, object] | None, environment: Mapping[str, str]) -> Settings:
+    """Join the given settings, the environment and the defaults.
+
+    Args:
+        given: by the name in the table, for example `{"max_files": 4}`; text is read as in the environment.
+        environment: for example `os.environ`; an empty value counts as not set.
+
+    Raises:
+        ValueError: for a name that is not in the table, or a value that cannot be read; the message names it.
+    """
+    given = given or {}
+    table = fields(Settings)
+    unknown = sorted(set(given) - {entry.name for entry in table})
+    if unknown:
+        raise ValueError(f"unknown settings {unknown}; there are {[entry.name for entry in table]}")
+    values: dict[str, Any] = {}
+    for entry in table:
+        value = given.get(entry.name, environment.get(PREFIX + entry.name.upper()) or None)
+        if value is not None:
+            values[entry.name] = _read(entry, value)
+    return Settings(**values)
+
+
+def _read(entry: "Field[Any]", value: object) -> object:
+    wanted, words = type(entry.default), {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        if wanted is bool and isinstance(value, str):
+            return words[value.strip().lower()]
+        return wanted(value)
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{PREFIX}{entry.name.upper()} must be {wanted.__name__}, got {value!r}") from None
