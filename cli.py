@@ -39,7 +39,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except UnknownModel as error:
+        except (BadRequest, UnknownModel) as error:
             raise click.UsageError(str(error)) from None
         except HemoscopeError as error:
             raise click.ClickException(str(error)) from None
@@ -74,18 +74,17 @@ class BleedType(click.ParamType["Bleed"]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Bleed":
         from hemoscope.phantom import Bleed
 
-        subtype, _, rest = value.partition(":")
-        volume, _, side = rest.partition(":")
-        if subtype not in SUBTYPES or side not in ("", "left", "right"):
-            self.fail(f"A bleed is written {self.name} with one of {', '.join(SUBTYPES)}; got {value!r}.", param, ctx)
+        subtype, _, amount = value.partition(":")
+        volume, _, side = amount.partition(":")
         try:
-            return Bleed(subtype, float(volume), "right" if side == "right" else "left")
-        except ValueError as error:
-            self.fail(f"A bleed's volume is a positive number of millilitres; got {value!r} ({error}).", param, ctx)
+            volume_ml = float(volume)
+        except ValueError:
+            self.fail(f"A bleed is written {self.name}, for example subdural:30:right; got {value!r}.", param, ctx)
+        return Bleed(subtype, volume_ml, side or "left")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=NOT_A_DEVICE)
-@click.version_option(package_name="hemoscope", message="%(prog)s %(version)s")
+@click.version_option(package_name="hemoscope", prog_name="hemoscope", message="%(prog)s %(version)s")
 def main() -> None:
     """Read head CT: is there blood, of which subtype, where, how much, how sure."""
 
@@ -181,10 +180,7 @@ def phantom(folder: Path, bleeds: tuple["Bleed", ...], slices: int, seed: int) -
 
     if folder.is_dir() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty; a series gets a folder of its own.")
-    try:
-        head = make_phantom(bleeds, slices=slices, seed=seed)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
+    head = make_phantom(bleeds, slices=slices, seed=seed)
     written = write_dicom_series(head, folder)
     click.echo(f"{len(written)} slices in {folder}")
     for subtype in sorted({bleed.subtype for bleed in bleeds}):
@@ -216,17 +212,11 @@ def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]
         return not path.name.startswith(".") and path.resolve() not in skipped
 
     for given in paths:
-        if not Path(given).is_dir():
-            yield given
-            continue
         found: list[Path] = []
-        for folder, folders, names in os.walk(given):
+        for folder, folders, names in os.walk(given):  # of a file, and of what does not exist, it gives nothing
             inside = Path(folder)
-            folders[:] = [
-                name for name in folders if not name.startswith(".") and (inside / name).resolve() not in skipped
-            ]
-            candidates = (inside / name for name in names if not name.startswith("."))
-            found += [path for path in candidates if path.is_file() and path.resolve() not in skipped]
+            folders[:] = [name for name in folders if wanted(inside / name)]
+            found += [inside / name for name in names if wanted(inside / name) and (inside / name).is_file()]
         yield from (str(path) for path in sorted(found, key=lambda path: path.parts)) if found else (given,)
 
 

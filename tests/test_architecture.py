@@ -33,6 +33,13 @@ def files_of(part: str) -> list[Path]:
     return [module] if module.is_file() else sorted((ROOT / part).rglob("*.py"))
 
 
+def runs_later(node: ast.AST) -> bool:
+    """Whether a module's import leaves this node alone: a function's body, or a branch for type checkers."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
 def imports_of(source: str, *, module_level: bool = False) -> set[str]:
     """The top-level names that a source imports; `module_level` leaves out imports inside functions and those for
     type checkers only."""
@@ -45,11 +52,7 @@ def imports_of(source: str, *, module_level: bool = False) -> set[str]:
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f"line {child.lineno}: a relative import"
                 found.add((child.module or "").split(".")[0])
-            elif module_level and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                continue
-            elif module_level and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                continue
-            else:
+            elif not (module_level and runs_later(child)):
                 visit(child)
 
     visit(ast.parse(source))

@@ -1,0 +1,360 @@
+"""`hemoscope`: what it prints, writes and exits with. A rule that a hand can follow stands in for the network."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.request import urlopen
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+import model
+from hemoscope.errors import UnknownModel
+
+ROOT = Path(__file__).parent.parent
+BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
+KEYS = ["path", "model", "version", "probabilities", "finding", "area_px", "area_mm2", "seconds"]
+
+
+def write_slice(path: Path, *, blood: bool = True, rows: int = 64, columns: int = 80) -> Path:
+    """A picture in the brain window; with blood, a rectangle of 10 rows and 20 columns from (20, 30)."""
+    grey = np.tile(90 + np.arange(columns, dtype=np.uint8) % 12, (rows, 1))  # 28.2 to 31.7 HU
+    if blood:
+        grey[20:30, 30:50] = BLOOD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, grey)[1].tobytes())
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, bright_reader):
+    """Run `hemoscope ARGUMENTS` in this process with the bright reader as the model `bright`."""
+
+    def load(name: str = "bright"):
+        if name != "bright":
+            raise UnknownModel(f"There is no model {name!r}; there are bright.")
+        return bright_reader
+
+    monkeypatch.setattr(model, "load", load)
+
+    def run_command(*arguments: object) -> Result:
+        named = ["--model", "bright"] if arguments[0] == "predict" and "--model" not in arguments else []
+        result = CliRunner().invoke(cli.main, [*map(str, arguments), *named])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run_command
+
+
+def test_json_has_the_keys_of_the_contract(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "slice.png")
+    result = run("predict", path, "--json", "-")
+    assert result.exit_code == 0
+    said = json.loads(result.stdout)
+    assert list(said) == KEYS
+    assert said == {
+        "path": str(path),
+        "model": "bright",
+        "version": "1.2.3",
+        "probabilities": {
+            "any": 0.9375,
+            "epidural": 0.0625,
+            "intraparenchymal": 0.0625,
+            "intraventricular": 0.0625,
+            "subarachnoid": 0.0625,
+            "subdural": 0.75,
+        },
+        "finding": "hemorrhage",
+        "area_px": 200,
+        "area_mm2": None,
+        "seconds": 0.875,
+    }
+
+
+def test_json_goes_to_a_file_and_leaves_stdout_empty(run, tmp_path: Path) -> None:
+    first, second = write_slice(tmp_path / "a.png"), write_slice(tmp_path / "b.png", blood=False)
+    result = run("predict", first, second, "--json", tmp_path / "out.jsonl")
+    assert (result.exit_code, result.stdout) == (0, "")
+    lines = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["finding"] for line in lines] == ["hemorrhage", "none"]
+
+
+def test_people_get_one_line_a_file(run, tmp_path: Path) -> None:
+    first, second = write_slice(tmp_path / "a.png"), write_slice(tmp_path / "b.png", blood=False)
+    result = run("predict", first, second)
+    assert result.stdout.splitlines() == [
+        f"hemorrhage 0.94       200 px  {first}: subdural 0.75",
+        f"none       0.06         0 px  {second}",
+    ]
+    assert "not a medical device" in result.stderr
+
+
+def test_one_bad_file_does_not_stop_the_others_and_exits_with_2(run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dcm"
+    bad.write_bytes(b"this is not a scan")
+    good = write_slice(tmp_path / "good.png")
+    result = run("predict", bad, good, "--json", "-")
+    assert result.exit_code == 2
+    refused, read = (json.loads(line) for line in result.stdout.splitlines())
+    assert list(refused) == ["path", "error"]
+    assert refused["path"] == str(bad)
+    assert read["finding"] == "hemorrhage"
+    assert "1 of 2 could not be read" in result.stderr
+
+
+def test_people_are_told_why_a_file_was_not_read(run, tmp_path: Path) -> None:
+    result = run("predict", tmp_path / "gone.dcm")
+    assert result.exit_code == 2
+    assert result.stdout.split() == f"not read {tmp_path}/gone.dcm: There is no such file or folder.".split()
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda path: None, "There is no such file or folder."),
+        (lambda path: path.mkdir(), "This folder holds no files."),
+        (lambda path: os.mkfifo(path), "This is not a file."),
+        (lambda path: path.symlink_to("gone"), "There is no such file or folder."),
+    ],
+)
+def test_what_is_no_file_is_said_and_not_waited_for(run, tmp_path: Path, make, error: str) -> None:
+    path = tmp_path / "thing"
+    make(path)
+    result = run("predict", path, "--json", "-")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout) == {"path": str(path), "error": error}
+
+
+def test_a_path_that_the_system_refuses_is_an_error_of_that_path(run, tmp_path: Path) -> None:
+    result = run("predict", "x" * 300, write_slice(tmp_path / "a.png"), "--json", "-")
+    assert result.exit_code == 2
+    refused, read = (json.loads(line) for line in result.stdout.splitlines())
+    assert refused["error"] == "The file cannot be opened: File name too long."
+    assert read["finding"] == "hemorrhage"
+
+
+def test_a_fault_of_the_reader_is_an_error_of_that_file_only(run, tmp_path: Path, monkeypatch, bright_reader) -> None:
+    def fail(scan):
+        raise ZeroDivisionError("division by zero")
+
+    path = write_slice(tmp_path / "a.png")
+    monkeypatch.setattr(bright_reader, "read", fail)
+    result = run("predict", path, "--json", "-")
+    assert result.exit_code == 2
+    assert "ZeroDivisionError: division by zero" in json.loads(result.stdout)["error"]
+
+
+def test_folders_are_walked_in_order_without_hidden_files(run, tmp_path: Path) -> None:
+    for name in ("b.png", "a/2.png", "a/1.png", "c/d/e.png", ".hidden.png", ".cache/x.png", "a/.DS_Store.png"):
+        write_slice(tmp_path / name, blood=False)
+    result = run("predict", tmp_path, "--json", "-")
+    assert result.exit_code == 0
+    paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
+    assert paths == [f"{tmp_path}/{name}" for name in ("a/1.png", "a/2.png", "b.png", "c/d/e.png")]
+
+
+def test_what_a_run_writes_is_not_read_by_it(run, tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.png")
+    arguments = ("predict", tmp_path, "--masks", tmp_path / "masks", "--json", tmp_path / "out.jsonl")
+    for _ in range(2):
+        assert run(*arguments).exit_code == 0
+        assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def test_masks_are_0_or_255_on_the_inputs_rows_and_columns(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "slice.png", rows=70, columns=90)
+    assert run("predict", path, "--masks", tmp_path / "out" / "masks").exit_code == 0
+    mask = cv2.imread(str(tmp_path / "out" / "masks" / "slice.png"), cv2.IMREAD_UNCHANGED)
+    expected = np.zeros((70, 90), np.uint8)
+    expected[20:30, 30:50] = 255
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_files_of_the_same_name_do_not_overwrite_each_others_masks(run, tmp_path: Path) -> None:
+    write_slice(tmp_path / "in/a/slice.png")
+    write_slice(tmp_path / "in/b/slice.png", blood=False)
+    result = run("predict", tmp_path / "in", "--masks", tmp_path / "masks")
+    assert result.exit_code == 0
+    sums = {file.name: int(cv2.imread(str(file), 0).sum()) for file in (tmp_path / "masks").iterdir()}
+    assert sums == {"slice.png": 200 * 255, "slice~2.png": 0}
+    assert f"{tmp_path}/in/b/slice.png: its pictures are named slice~2" in result.stderr
+
+
+def test_overlays_and_heat_maps_are_written(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "slice.png")
+    assert run("predict", path, "--overlays", tmp_path / "over", "--heatmaps", tmp_path / "heat").exit_code == 0
+    assert cv2.imread(str(tmp_path / "over" / "slice.png"), cv2.IMREAD_UNCHANGED).shape == (64, 80, 3)
+    assert (tmp_path / "heat" / "slice_subdural.png").is_file()
+    assert len(list((tmp_path / "heat").iterdir())) == 6
+
+
+def test_the_window_reaches_the_reader_of_pictures(run, tmp_path: Path, bright_reader) -> None:
+    path = write_slice(tmp_path / "slice.png")
+    assert run("predict", path, "--window", "80/200").exit_code == 0
+    assert str(bright_reader.scans[0].window) == "80/200"
+    assert bright_reader.scans[0].hu[0, 0, 0] == pytest.approx(-20 + 90 / 255 * 200, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("predict",), "Missing argument"),
+        (("predict", "x", "--window", "40x80"), "A window is written LEVEL/WIDTH"),
+        (("predict", "x", "--model", "nine"), "There is no model 'nine'; there are bright."),
+        (("predict", "x", "--json", "no/such/folder/out"), "No such file or directory"),
+        (("predict", "x", "--masks", "same", "--overlays", "same"), "a folder each"),
+        (("predict", "x", "--masks", __file__), "is a file"),
+        (("phantom", "x", "--bleed", "nasal:3"), "one of epidural, intraparenchymal"),
+        (("phantom", "x", "--bleed", "subdural:much"), "SUBTYPE:ML[:SIDE]"),
+        (("phantom", "x", "--bleed", "subdural"), "SUBTYPE:ML[:SIDE]"),
+        (("phantom", "x", "--bleed", "subdural:20:up"), "left or right"),
+        (("serve", "--port", "0"), "1<=x<=65535"),
+        (("nothing",), "No such command"),
+    ],
+)
+def test_wrong_options_are_answered_in_a_sentence(run, tmp_path, monkeypatch, arguments, sentence: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def test_a_folder_that_cannot_be_written_is_said(run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    result = run("predict", write_slice(tmp_path / "a.png"), "--masks", tmp_path / "file" / "masks")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Not a directory")
+
+
+def test_ctrl_c_exits_with_130(run, tmp_path: Path, monkeypatch, bright_reader) -> None:
+    def interrupt(scan):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bright_reader, "read", interrupt)
+    result = run("predict", write_slice(tmp_path / "a.png"))
+    assert result.exit_code == 130
+    assert "Interrupted" in result.stderr
+
+
+def test_version_is_the_packages() -> None:
+    assert CliRunner().invoke(cli.main, ["--version"]).stdout == f"hemoscope {version('hemoscope')}\n"
+
+
+def test_models_are_listed_with_what_they_are_for(run, monkeypatch) -> None:
+    listed = SimpleNamespace(
+        name="reader", version="1.0.0", task="classification+segmentation", licence="CC-BY-NC-SA-4.0", summary="Reads."
+    )
+    monkeypatch.setattr(model, "manifests", lambda: (listed,))
+    assert run("models").stdout == ("reader  1.0.0  classification+segmentation  CC-BY-NC-SA-4.0\n        Reads.\n")
+
+
+def test_phantom_is_a_series_that_can_be_read_back(run, tmp_path: Path) -> None:
+    folder = tmp_path / "head"
+    result = run("phantom", folder, "--bleed", "intraparenchymal:20", "--slices", "8")
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first == f"8 slices in {folder}"
+    name, volume, unit = second.split()
+    assert (name, unit) == ("intraparenchymal:", "ml")
+    assert float(volume) == pytest.approx(20, rel=0.1)
+    read = run("predict", folder, "--json", "-")
+    assert read.exit_code == 0
+    assert len(read.stdout.splitlines()) == 8
+    assert all(json.loads(line)["area_mm2"] is not None for line in read.stdout.splitlines())
+
+
+def test_phantom_leaves_a_folder_with_files_alone(run, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine", "utf-8")
+    result = run("phantom", tmp_path)
+    assert result.exit_code == 1
+    assert "not empty" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+# As processes of their own: pipes, terminals, signals and servers.
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+import cli, model
+from conftest import BrightReader
+model.load = lambda name: BrightReader()
+cli.main(prog_name="hemoscope")
+"""
+
+
+def start(*arguments: object, **options) -> subprocess.Popen:
+    program = PROGRAM.format(tests=str(ROOT / "tests"))
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, **options)
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    for index in range(30):
+        write_slice(tmp_path / f"{index}.png")
+    process = start("predict", tmp_path, "--json", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert json.loads(process.stdout.readline())["finding"] == "hemorrhage"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(30) != 0
+
+
+def test_a_progress_bar_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.png")
+    terminal, other_end = pty.openpty()
+    process = start("predict", tmp_path, "--json", "-", stdout=subprocess.PIPE, stderr=other_end)
+    said, _ = process.communicate(timeout=30)
+    os.close(other_end)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert json.loads(said)["area_px"] == 200
+    assert "Reading" in shown
+    assert "100%" in shown
+
+    process = start("predict", tmp_path, "--json", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.communicate(timeout=30)[1] == ""
+
+
+def test_serve_says_that_a_port_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(cli.main, ["serve", "--port", str(port)])
+    assert result.exit_code == 1
+    assert f"127.0.0.1:{port} is taken" in result.stderr
+
+
+def test_serve_answers_and_stops_when_told_to() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = start("serve", "--port", port, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 30
+        answer = b""
+        while not answer and time.monotonic() < deadline:
+            assert process.poll() is None, process.stderr.read()
+            try:
+                answer = urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).read()
+            except OSError:
+                time.sleep(0.1)
+        assert json.loads(answer)["status"] == "alive"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        said = process.communicate()[1]
+    assert "not a medical device" in said
+    assert "healthz" not in said  # no access log
