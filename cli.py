@@ -92,7 +92,9 @@ def main() -> None:
 @main.command(epilog=NOT_A_DEVICE)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option("--model", "model_name", default="reader", show_default=True, metavar="NAME", help="See `models`.")
-@click.option("--window", type=WindowType(), default=str(BRAIN), show_default=True, help="That pictures were drawn in.")
+@click.option(
+    "--window", type=WindowType(), default=str(BRAIN), show_default=True, help="The window that pictures were drawn in."
+)
 @click.option("--json", "json_file", type=JsonFile, help="Write one JSON object a line; - is stdout.")
 @click.option("--masks", type=Folder, help="Write masks there: <name>.png, 0 or 255.")
 @click.option("--overlays", type=Folder, help="Write slices with the mask filled in there.")

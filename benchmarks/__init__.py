@@ -1,0 +1,1 @@
+"""Measurements of the installed product. They print; nothing imports them."""
