@@ -131,3 +131,14 @@ def test_make_says_that_python_is_missing(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "needs Python 3.11 or newer" in done.stderr
+
+
+def test_make_says_which_package_makes_environments(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text("#!/bin/sh\nexit 1\n", "utf-8")  # as Debian's without python3-venv: `import ensurepip` fails
+    bare.chmod(0o755)
+    done = subprocess.run(
+        ["make", "serve", f"PYTHON={bare}", f"VENV={tmp_path / 'venv'}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "apt-get install python3-venv" in done.stderr
