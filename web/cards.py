@@ -91,7 +91,7 @@ def card_of(result: Reading | Failure, most_pictures: int) -> Card:
         band=(manifest.decision_low, manifest.decision_high),
         slices=[_slice_view(scan, findings.slices[index], index) for index in shown],
         facts=_facts(scan, findings),
-        unknown=_unknown(scan, findings, len(shown)),
+        unknown=_unknown(result, len(shown)),
         json_uri=json_uri(made),
     )
 
@@ -105,12 +105,12 @@ def explanation(findings: Findings, manifest: "Manifest") -> str:
     """What the decision means, in a sentence or two."""
     low, high = percent(manifest.decision_low), percent(manifest.decision_high)
     if findings.finding == "hemorrhage":
-        return f"The probability of any hemorrhage is {high} or more."
+        return f"The probability of any hemorrhage is high: from {high} up this model decides for hemorrhage."
     if findings.finding == "none":
         return f"The probability of any hemorrhage is below {low}. That does not rule a hemorrhage out."
     return (
-        f"The probability of any hemorrhage lies between {low} and {high}. In this band the model gives no answer: "
-        "read it as neither a yes nor a no."
+        f"The probability of any hemorrhage lies between {low} and {high}. There the model gives no answer: read it as "
+        "neither a yes nor a no."
     )
 
 
@@ -142,17 +142,17 @@ def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
 
 def _facts(scan: Scan, findings: Findings) -> list[str]:
     slices, rows, columns = scan.hu.shape
-    facts = [f"{slices} slices" if slices > 1 else "1 slice", f"{columns} × {rows} px"]
+    facts = [f"{slices} slices" if slices > 1 else "1 slice", f"{columns} x {rows} px"]
     if scan.spacing_mm is not None:
         between_rows, between_columns = scan.spacing_mm
         same = between_rows == between_columns
-        facts.append(f"{between_rows:.3g} mm/px" if same else f"{between_columns:.3g} × {between_rows:.3g} mm/px")
+        facts.append(f"{between_rows:.3g} mm/px" if same else f"{between_columns:.3g} x {between_rows:.3g} mm/px")
     facts.append("Hounsfield units" if scan.calibrated else f"picture, window {scan.window}")
     return [*facts, f"read by {findings.model} {findings.version} in {findings.timings.total * 1000:.0f} ms"]
 
 
-def _unknown(scan: Scan, findings: Findings, shown: int) -> list[str]:
-    sentences = list(dict.fromkeys([*findings.notes, *scan.notes]))
+def _unknown(result: Reading, shown: int) -> list[str]:
+    scan, findings, sentences = result.scan, result.findings, list(result.notes)
     if not scan.calibrated:
         sentences.insert(
             0,

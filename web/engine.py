@@ -36,6 +36,11 @@ class Reading:
     findings: "Findings"
     manifest: "Manifest"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the model and the file's reader have to say of the input, each sentence once."""
+        return tuple(dict.fromkeys((*self.findings.notes, *self.scan.notes)))
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -146,7 +146,7 @@ def _model() -> Schema:
     metric = {"set": TEXT, "name": TEXT, "n": COUNT, "positives": _or_null(COUNT), "value": {"type": "number"}}
     data = {"set": TEXT, "licence": TEXT, "citation": TEXT, "patients": _or_null(COUNT), "slices": _or_null(COUNT)}
     return _object(
-        {name: TEXT for name in texts}
+        dict.fromkeys(texts, TEXT)
         | {
             "classes": {"type": "array", "items": {"enum": list(labels.CLASSES)}},
             "decision": _object({"low": PROBABILITY, "high": PROBABILITY}),

@@ -23,8 +23,8 @@ class Settings:
     """One field a setting; its type is the type of its default."""
 
     model: str = _setting("reader", "The model that reads where a request names none.")
-    max_file_mb: float = _setting(50.0, "The largest file that is read, in megabytes of 1,000,000 bytes.")
-    max_upload_mb: float = _setting(100.0, "The largest request in megabytes, all its files together.")
+    max_file_mb: float = _setting(32.0, "The largest file that is read, in megabytes of 1,000,000 bytes.")
+    max_upload_mb: float = _setting(64.0, "The largest request in megabytes, all its files together.")
     max_files: int = _setting(32, "How many files of one request are read; the others get an error each.")
     max_pictures: int = _setting(
         24, "How many slices of one request come as pictures, shared among its files (at least one each)."
@@ -73,10 +73,12 @@ def read_settings(given: Mapping[str, object] | None, environment: Mapping[str, 
 
 
 def _read(entry: "Field[Any]", value: object) -> object:
-    wanted, words = type(entry.default), {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    wanted: Any = type(entry.default)
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     try:
         if wanted is bool and isinstance(value, str):
             return words[value.strip().lower()]
-        return wanted(value)
+        read: object = wanted(value)
+        return read
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{PREFIX}{entry.name.upper()} must be {wanted.__name__}, got {value!r}") from None

@@ -59,9 +59,10 @@ def uploads_of(request: Request, settings: Settings) -> list[Upload]:
     found: list[Upload] = []
     for storage in request.files.getlist("files"):
         name = "".join(letter for letter in storage.filename or "" if letter.isprintable())[:LONGEST_NAME]
-        data = storage.stream.read()
-        too_large = isinstance(storage.stream, BoundedFile) and storage.stream.too_large
-        storage.close()
+        file = storage.stream
+        assert isinstance(file, BoundedFile)
+        data, too_large = file.getvalue(), file.too_large  # unlike read(), getvalue() makes no copy
+        file.close()
         if not name and not data and not too_large:
             continue
         if len(found) >= settings.max_files:

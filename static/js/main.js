@@ -9,18 +9,22 @@ export function enhance(root) {
   enhanceViewers(root);
 }
 
+let shown = location.pathname;
+
 // Puts the answer to a post in the place of the page that sent it.
 function showAnswer(answer) {
   const main = document.importNode(answer.querySelector('main'), true);
   document.querySelector('main').replaceWith(main);
   document.title = answer.title;
   if (location.pathname !== '/read') history.pushState(null, '', '/read');
+  shown = location.pathname;
   enhance(main);
   scrollTo(0, 0);
   (main.querySelector('[data-title]') ?? main).focus({ preventScroll: true });
 }
 
+// Back to the form; a step between places of one result keeps it, for it could not be loaded again.
 addEventListener('popstate', () => {
-  if (!location.hash) location.reload();
+  if (location.pathname !== shown) location.reload();
 });
 enhance(document);

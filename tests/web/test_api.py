@@ -1,0 +1,129 @@
+"""The JSON API, and that its OpenAPI document tells the truth."""
+
+import base64
+import io
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from PIL import Image
+from werkzeug.test import TestResponse
+
+from hemoscope.labels import CLASSES
+from hemoscope.phantom import dicom_slices, make_phantom
+
+
+def post(client: FlaskClient, *files: tuple[bytes, str], query: str = "", **fields: str) -> TestResponse:
+    sent = [(io.BytesIO(data), name) for data, name in files]
+    return client.post(f"/api/v1/read{query}", data={"files": sent} | fields)
+
+
+def picture(text: str) -> Any:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+@pytest.fixture
+def check(client: FlaskClient) -> Any:
+    """Holds an answer against the schema that the document gives for its method, address and status."""
+    document = client.get("/api/v1/openapi.json").json
+
+    def hold(answer: TestResponse) -> Any:
+        operation = document["paths"][answer.request.path][answer.request.method.lower()]
+        schema = operation["responses"][str(answer.status_code)]["content"][answer.mimetype]["schema"]
+        rooted = schema | {"components": document["components"]}
+        Draft202012Validator.check_schema(rooted)
+        Draft202012Validator(rooted).validate(answer.json)
+        return answer.json
+
+    return hold
+
+
+def test_one_slice_gives_the_record_of_the_command_line(client: FlaskClient, check: Any, blood_png: bytes) -> None:
+    (made,) = check(post(client, (blood_png, "a.png")))["results"]
+    assert made == {
+        "path": "a.png",
+        "model": "reader",
+        "version": "1.2.3",
+        "probabilities": dict.fromkeys(CLASSES, 0.0625) | {"any": 0.9375, "subdural": 0.75},
+        "finding": "hemorrhage",
+        "area_px": 64,
+        "area_mm2": None,
+        "seconds": 0.875,
+        "notes": [],
+    }
+
+
+def test_area_of_dicom_is_in_square_millimetres(client: FlaskClient, check: Any) -> None:
+    (file,) = dicom_slices(make_phantom(slices=1, rows=64, columns=64, spacing_mm=3.5))
+    (made,) = check(post(client, (file, "a")))["results"]
+    assert made["area_px"] > 0  # the edges of the skull
+    assert made["area_mm2"] == pytest.approx(made["area_px"] * 12.25)
+
+
+def test_files_keep_their_order_and_a_wrong_one_its_place(
+    client: FlaskClient, check: Any, blood_png: bytes, clear_png: bytes
+) -> None:
+    results = check(post(client, (b"no", "1"), (blood_png, "2"), (b"", "3"), (clear_png, "4")))["results"]
+    assert [entry["path"] for entry in results] == ["1", "2", "3", "4"]
+    assert ["error" in entry for entry in results] == [True, False, True, False]
+
+
+def test_model_and_window_can_be_chosen(client: FlaskClient, check: Any, clear_png: bytes) -> None:
+    (made,) = check(post(client, (clear_png, "a.png"), model="unet", window="80/200"))["results"]
+    assert (made["model"], made["finding"]) == ("unet", "hemorrhage")
+    assert made["probabilities"] == dict.fromkeys(CLASSES) | {"any": 0.9375}
+
+
+def test_pictures_come_where_they_are_asked_for(client: FlaskClient, check: Any, blood_png: bytes) -> None:
+    answer = post(client, (blood_png, "a.png"), query="?include=mask,overlay,heatmaps")
+    (shown,) = check(answer)["results"][0]["slices"]
+    mask = picture(shown["mask"])
+    assert (mask.shape, int(mask.sum())) == ((64, 80), 64 * 255)
+    assert picture(shown["overlay"]).shape == (64, 80, 3)
+    assert set(shown["heatmaps"]) == set(CLASSES)
+    assert picture(shown["heatmaps"]["any"]).shape == (64, 80, 3)
+    (only_mask,) = check(post(client, (blood_png, "a.png"), query="?include=mask"))["results"][0]["slices"]
+    assert "overlay" not in only_mask
+
+
+def test_errors_match_the_document(client: FlaskClient, check: Any, blood_png: bytes) -> None:
+    assert check(post(client))["error"]["message"].startswith("No file came.")
+    assert check(post(client, (blood_png, "a"), window="1"))["error"]["status"] == 400
+    assert check(post(client, (blood_png, "a"), model="x"))["error"]["status"] == 404
+
+
+def test_models_match_the_document(client: FlaskClient, check: Any) -> None:
+    made = check(client.get("/api/v1/models"))
+    assert made["default"] == "reader"
+    assert [entry["name"] for entry in made["models"]] == ["reader", "unet"]
+    assert made["models"][0]["metrics"][0]["n"] == 678
+    assert made["models"][1]["classes"] == ["any"]
+
+
+def test_document_lists_every_address_and_no_other(app: Flask, client: FlaskClient, check: Any) -> None:
+    document = check(client.get("/api/v1/openapi.json"))
+    listed = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
+    routed = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method)
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/")
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert listed == routed
+
+
+def test_every_reference_of_the_document_resolves(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/openapi.json")
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', answer.text))
+    assert references == set(answer.json["components"]["schemas"])
+
+
+def test_validation_would_notice_a_wrong_answer(client: FlaskClient) -> None:
+    components = client.get("/api/v1/openapi.json").json["components"]
+    validator = Draft202012Validator({"$ref": "#/components/schemas/Results", "components": components})
+    assert not validator.is_valid({"results": [{"path": "a", "error": "no", "finding": "none"}]})
+    assert not validator.is_valid({"results": [{"path": "a"}]})
