@@ -115,7 +115,7 @@ def _examine_jpeg_2000(frame: bytes) -> Codestream:
                 raise BadScan(f"The JPEG 2000 stream has {layers} layers, at most {MAX_LAYERS} are read.")
             lossy = frame[position + 13] == 0  # the 9-7 irreversible wavelet
         position += 2 + length
-    _require_end(frame, position)
+    _require_whole_tiles(frame, position)
     return Codestream("jpeg-2000", frame, y1 - y0, x1 - x0, (depth & 0x7F) + 1, bool(depth & 0x80), lossy)
 
 
@@ -129,6 +129,22 @@ def _examine_rle(frame: bytes) -> Codestream:
     if not 64 < offsets[1] < len(frame):
         raise BadScan("The compressed pixels are cut off: an RLE segment starts after the frame's end.")
     return Codestream("rle", frame)
+
+
+def _require_whole_tiles(frame: bytes, position: int) -> None:
+    """Follow the lengths of the tile parts (A.4.2) to the end marker: OpenJPEG fills what is missing without a word."""
+    while frame[position : position + 2] == b"\xff\x90":
+        (length,) = struct.unpack_from(">I", frame, position + 6)
+        if length == 0:  # the last part may leave it open
+            return _require_end(frame, position)
+        if length < 14:
+            break
+        position += length
+    if frame[position : position + 2] != _END:
+        raise BadScan(
+            "The compressed pixels are cut off or damaged: the tile parts of the JPEG 2000 stream do not add up."
+        )
+    return None
 
 
 def _require_end(frame: bytes, position: int) -> None:

@@ -62,9 +62,15 @@ def read_dicom(data: bytes, max_pixels: int = MAX_PIXELS) -> Scan:
         BadScan: for anything but a CT slice with whole pixels and a rescale to Hounsfield units.
     """
     with quiet():
-        header = parse(data, max_pixels * 2 + 16 * 2**20)
-        refuse_other_objects(header)
-        described = _describe(header, max_pixels)
+        try:
+            header = parse(data, max_pixels * 2 + 16 * 2**20)
+            refuse_other_objects(header)
+            described = _describe(header, max_pixels)
+        except BadScan:
+            raise
+        except Exception:
+            # pydicom raises anything for damaged bytes, and its words quote values of the header.
+            raise BadScan("The DICOM file is damaged: its data elements cannot be followed.") from None
     layout = described.layout
     doubts, notes = Doubts(), list(described.notes)
     frames = (compressed_frames if described.compressed else native_frames)(described.pixel_data, layout)

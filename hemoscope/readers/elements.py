@@ -123,18 +123,9 @@ def parse(data: bytes, max_bytes: int) -> Header:
         max_bytes: how large a deflated file may become.
 
     Raises:
-        BadScan: where the elements cannot be followed, or inflate to more than `max_bytes`.
+        BadScan: where the file is cut off, or inflates to more than `max_bytes`.
+        Exception: whatever pydicom raises for damaged bytes.
     """
-    try:
-        return _parse(data, max_bytes)
-    except BadScan:
-        raise
-    except Exception:
-        # pydicom raises anything for damaged bytes, and its words quote values of the header.
-        raise BadScan("The DICOM file is damaged: its data elements cannot be followed.") from None
-
-
-def _parse(data: bytes, max_bytes: int) -> Header:
     start = 132 if data[128:132] == b"DICM" else start_of_elements(data) or 0
     stream = BytesIO(data)
     stream.seek(start)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import BadScan
 from hemoscope.readers.codestream import Codestream, examine
+from hemoscope.readers.jpeg_lossless import decode_jpeg_lossless
+from hemoscope.readers.rle import decode_rle
 
 _ITEM = b"\xfe\xff\x00\xe0"
 
@@ -165,11 +167,7 @@ def _decoded(stream: Codestream, layout: Layout) -> Frame:
 def _decode(stream: Codestream, layout: Layout) -> Any:
     # Imported where a file needs them: together they take longer to load than most answers take.
     if stream.codec == "rle":
-        import rle.utils
-
-        return rle.utils.decode_pixel_data(
-            stream.data, version=2, rows=layout.rows, columns=layout.columns, bits_allocated=16
-        )
+        return decode_rle(stream.data, layout.rows * layout.columns)
     if stream.codec == "jpeg-2000":
         import openjpeg.utils
 
@@ -178,27 +176,4 @@ def _decode(stream: Codestream, layout: Layout) -> Any:
         import jpeg_ls  # type: ignore[import-untyped]
 
         return jpeg_ls.decode_pixel_data(stream.data)[0]
-    return _decode_with_gdcm(stream, layout)
-
-
-def _decode_with_gdcm(stream: Codestream, layout: Layout) -> bytes:
-    import gdcm  # type: ignore[import-untyped]
-
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(stream.data)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((layout.columns, layout.rows, 1))
-    image.SetDataElement(element)
-    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, stream.precision, stream.precision - 1, 0))
-    decoded: bytes = image.GetBuffer().encode("utf-8", "surrogateescape")  # GDCM hands its bytes out as str
-    return decoded
+    return decode_jpeg_lossless(stream.data).tobytes()
