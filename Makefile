@@ -33,9 +33,9 @@ format: $(VENV)/.all  ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-train: $(VENV)/.all  ## train a network (NAME=reader DATA=folder FOLD=0); resumes where it stopped
-	@test -n "$(DATA)" || { echo "make train needs DATA=folder (see docs/how-to/train.md)." >&2; exit 2; }
-	$(BIN)/python -m training.train $(NAME) --data "$(DATA)" --fold $(FOLD) --resume
+train: $(VENV)/.all  ## train a network (NAME=reader DATA=folder FOLD=0, and RESUME=1 to go on with one)
+	@test -n "$(DATA)" || { echo "make train needs DATA=folder or HEMOSCOPE_DATA: where the data sets lie." >&2; exit 2; }
+	$(BIN)/python -m training.train $(NAME) --data "$(DATA)" --fold $(FOLD) $(if $(RESUME),--resume)
 
 bench: $(VENV)/.serve  ## measure latency, memory and start; beside TensorFlow where that is installed
 	$(BIN)/python -m benchmarks.latency
