@@ -50,3 +50,10 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_the_readme_says_what_hemoscope_is_not() -> None:
     assert "Not a medical device" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_index_leads_to_every_document() -> None:
+    docs = ROOT / "docs"
+    linked = {(docs / match[1]).resolve() for match in LINK.finditer((docs / "README.md").read_text("utf-8"))}
+    documents = {page.resolve() for page in docs.rglob("*.md")} - {(docs / "README.md").resolve()}
+    assert {page for page in documents if page.parent.name != "decisions"} <= linked
