@@ -105,6 +105,12 @@ def test_an_epidural_bleed_is_a_lens_and_a_subdural_one_a_crescent():
     assert deepest_mm["subdural", "length"] > 1.3 * deepest_mm["epidural", "length"]
 
 
+def test_a_large_epidural_bleed_tapers_off_towards_the_sutures():
+    per_row = (make_phantom([Bleed("epidural", 80)], **SMALL).labels[4] > 0).sum(axis=1)
+    filled = per_row[per_row > 0]
+    assert filled[[0, -1]].max() < 0.45 * filled.max()
+
+
 def test_subdural_blood_crosses_the_sutures_but_not_the_midline():
     phantom = make_phantom([Bleed("subdural", 80, side="right")], **SMALL)
     x, y, _ = place_mm(phantom, phantom.labels > 0)

@@ -100,23 +100,28 @@ def first_voxels(ranks: Field, free: NDArray[np.bool_], count: int) -> tuple[NDA
 
 def _epidural(bleed: Bleed, f: Fields) -> tuple[Field, NDArray[np.bool_]]:
     allowed = (f.depth > 0) & (f.y > CORONAL_Y_MM) & (f.y < LAMBDOID_Y_MM) & (bleed.sign * f.x > 12)
-    return _lens(bleed, f, (8.0, MIDDLE_BLEED_Z_MM), LENS_FLATNESS), allowed
+    middle, reach = (LAMBDOID_Y_MM + CORONAL_Y_MM) / 2, (LAMBDOID_Y_MM - CORONAL_Y_MM) / 2
+    # The dura holds fast at the sutures: the way to them is stretched without end, so that the lens tapers off there.
+    away = np.clip(np.abs(f.y - middle) / reach, 0, 0.999)
+    stretch_mm2 = (f.y - middle) ** 2 * (1 / (1 - away**2) - 1)
+    return _lens(bleed, f, (middle, MIDDLE_BLEED_Z_MM), LENS_FLATNESS, stretch_mm2), allowed
 
 
 def _subdural(bleed: Bleed, f: Fields) -> tuple[Field, NDArray[np.bool_]]:
     allowed = (f.depth > 0) & (bleed.sign * f.x > 3) & (f.cerebellum < 0)
-    return _lens(bleed, f, (-4.0, MIDDLE_BLEED_Z_MM + 6), CRESCENT_FLATNESS), allowed
+    return _lens(bleed, f, (-4.0, MIDDLE_BLEED_Z_MM + 6), CRESCENT_FLATNESS, np.zeros_like(f.y)), allowed
 
 
-def _lens(bleed: Bleed, f: Fields, centre_yz: tuple[float, float], flatness: float) -> Field:
+def _lens(bleed: Bleed, f: Fields, centre_yz: tuple[float, float], flatness: float, stretch_mm2: Field) -> Field:
     """The half-width of the smallest lens on the inner table that holds a pixel.
 
     A lens of half-width w is as deep as flatness * w * (1 - (s / w)^2) at s mm from its middle; solved here for w.
+    `stretch_mm2` is added to s^2.
     """
     y, z = centre_yz
     x = bleed.sign * HALF_WIDTH_MM * np.sqrt(max(1 - (z / ABOVE_MM) ** 2, 0))
     apart = (f.x - x) ** 2 + (f.y - y) ** 2 + (f.z - z) ** 2 - f.depth**2
-    along = np.maximum(apart, 0)
+    along = np.maximum(apart, 0) + stretch_mm2
     deep = f.depth / flatness
     half_width: Field = (deep + np.sqrt(deep**2 + 4 * along)) / 2
     return half_width
