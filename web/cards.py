@@ -153,14 +153,13 @@ def _facts(scan: Scan, findings: Findings) -> list[str]:
 
 def _unknown(result: Reading, shown: int) -> list[str]:
     scan, findings, sentences = result.scan, result.findings, list(result.notes)
-    if not scan.calibrated:
-        sentences.insert(
-            0,
-            f"This is a picture. Its grey values were taken as the window {scan.window} (level/width); if it was drawn "
-            "in another one, the reading is not valid: send it again with that window.",
+    if scan.window is not None:
+        sentences.append(
+            f"Whether {scan.window} (level/width) is the window that this picture was drawn in. If it was another one, "
+            "the reading is not valid: send the picture again with that window."
         )
     if scan.spacing_mm is None:
-        sentences.append("The size of a pixel is not known, so the area is in pixels only.")
+        sentences.append("The size of a pixel: the file states none, so the area is in pixels only.")
     if shown < len(findings.slices):
         sentences.append(f"All {len(findings.slices)} slices were read; the {shown} most suspicious are shown.")
     return sentences

@@ -71,13 +71,13 @@ def data_uri(data: bytes, media_type: str = "image/png") -> str:
 
 
 def pictured(findings: Findings, most: int) -> tuple[int, ...]:
-    """Which slices are shown: at most `most`, those with the highest probability of blood first."""
-    order = sorted(
-        range(len(findings.slices)),
-        key=lambda index: findings.slices[index].probabilities[labels.ANY] or 0,
-        reverse=True,
-    )
-    return tuple(order[:most])
+    """Which slices are shown: at most `most`, the highest probability of blood first, then the largest mask."""
+
+    def suspicion(index: int) -> tuple[float, int]:
+        found = findings.slices[index]
+        return found.probabilities[labels.ANY] or 0.0, found.area_px
+
+    return tuple(sorted(range(len(findings.slices)), key=suspicion, reverse=True)[:most])
 
 
 def _shrunk(image: NDArray[np.float32], longest: int) -> NDArray[np.float32]:

@@ -53,7 +53,9 @@ def test_one_slice_gives_the_record_of_the_command_line(client: FlaskClient, che
         "area_px": 64,
         "area_mm2": None,
         "seconds": 0.875,
-        "notes": [],
+        "notes": [
+            "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost."
+        ],
     }
 
 

@@ -243,6 +243,9 @@ def test_slices_of_one_file_are_shown_one_at_a_time(
     links[1].send_keys(Keys.ARROW_RIGHT)
     assert "Slice 3 of 4" in one(browser, ".frame:not([hidden]) figcaption").text
     assert browser.switch_to.active_element == links[2]
+    resize(browser, 390)
+    one(browser, "summary").click()
+    assert browser.execute_script(OVERFLOW) <= 390  # the strip and the table scroll by themselves
 
 
 def test_everything_works_without_scripts(browser: webdriver.Chrome, url: str, phantom_file: Path) -> None:

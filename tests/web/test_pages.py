@@ -63,7 +63,7 @@ def test_result_shows_decision_bars_area_and_downloads(client: FlaskClient, bloo
     assert re.findall(r'<dd class="value">([^<]+)</dd>', text) == ["94 %", "6 %", "6 %", "6 %", "6 %", "75 %"]
     assert "64<small> px</small>" in text  # a square of 8 x 8
     assert "mm² not known" in text
-    assert "taken as the window 40/80" in text
+    assert "Whether 40/80 (level/width) is the window" in text
     made = json.loads(download(text, "slice_1.json"))
     assert (made["path"], made["finding"], made["area_px"], made["area_mm2"]) == ("slice 1.png", "hemorrhage", 64, None)
     mask = np.asarray(Image.open(io.BytesIO(download(text, "slice_1-mask.png"))))
@@ -209,6 +209,7 @@ def test_first_slice_is_the_most_suspicious_one(make_app: Callable[..., Flask], 
     card = card_of(Reading("head", head.scan, findings, reader.manifest), most_pictures=2)
     assert len(card.slices) == 2
     assert bleeding[card.slices[0].number - 1]
+    assert findings.slices[card.slices[0].number - 1].area_px == max(found.area_px for found in findings.slices)
     assert any("All 5 slices were read; the 2 most suspicious" in sentence for sentence in card.unknown)
 
 
