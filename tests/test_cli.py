@@ -359,3 +359,24 @@ def test_serve_answers_and_stops_when_told_to() -> None:
         said = process.communicate()[1]
     assert "not a medical device" in said
     assert "healthz" not in said  # no access log
+
+
+def test_without_gunicorn_a_local_server_takes_its_place_and_says_so(monkeypatch) -> None:
+    served = []
+    monkeypatch.setattr(cli, "has_gunicorn", lambda: False)
+    monkeypatch.setattr(cli, "port_is_free", lambda host, port: True)
+    monkeypatch.setattr("app.create_app", lambda: "the application")
+    monkeypatch.setattr(
+        "werkzeug.serving.run_simple", lambda *arguments, **options: served.append((arguments, options))
+    )
+    result = CliRunner().invoke(cli.main, ["serve", "--port", "8099"])
+    assert result.exit_code == 0
+    assert served == [(("127.0.0.1", 8099, "the application"), {"threaded": True})]
+    assert "for local use only" in result.stderr
+
+
+def test_without_flask_serve_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "flask", None)
+    result = CliRunner().invoke(cli.main, ["serve"])
+    assert result.exit_code == 1
+    assert "pip install 'hemoscope[serve]'" in result.stderr
