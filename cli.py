@@ -156,7 +156,8 @@ def serve(host: str, port: int, workers: int) -> None:
         raise click.ClickException("Serving needs Flask and Gunicorn: pip install 'hemoscope[serve]'.") from None
     if not port_is_free(host, port):
         raise click.ClickException(f"{host}:{port} is taken or not an address of this machine; try --port or --host.")
-    click.echo(f"Hemoscope is starting on http://{host}:{port} (Ctrl-C stops it). {NOT_A_DEVICE}", err=True)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    click.echo(f"Hemoscope is starting on http://{address} (Ctrl-C stops it). {NOT_A_DEVICE}", err=True)
     config = serve_config()
     if config is None or not has_gunicorn():
         from werkzeug.serving import run_simple
@@ -166,9 +167,11 @@ def serve(host: str, port: int, workers: int) -> None:
         click.echo("Gunicorn does not run here: one process of Werkzeug's server, for local use only.", err=True)
         run_simple(host, port, create_app(), threaded=True)
         return
-    arguments = ["-m", "gunicorn", "--config", str(config), "--bind", f"{host}:{port}", "--workers", str(workers)]
+    # From our own folder: Gunicorn looks for modules where it runs, and an app.py of the user's is not ours.
+    arguments = ["--config", str(config), "--chdir", str(Path(__file__).parent), "--bind", address]
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *arguments, "app:create_app()"])
+    command = [sys.executable, "-m", "gunicorn", *arguments, "--workers", str(workers), "app:create_app()"]
+    os.execv(sys.executable, command)
 
 
 @main.command()

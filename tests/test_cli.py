@@ -284,9 +284,10 @@ def test_phantom_leaves_a_folder_with_files_alone(run, tmp_path: Path) -> None:
 
 
 # As processes of their own: pipes, terminals, signals and servers.
+PATHS = [str(ROOT), str(ROOT / "tests")]
 PROGRAM = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {folders!r}
 import cli, model
 from conftest import BrightReader
 model.load = lambda name: BrightReader()
@@ -294,10 +295,9 @@ cli.main(prog_name="hemoscope")
 """
 
 
-def start(*arguments: object, **options) -> subprocess.Popen:
-    program = PROGRAM.format(tests=str(ROOT / "tests"))
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, **options)
+def start(*arguments: object, folder: Path = ROOT, **options) -> subprocess.Popen:
+    command = [sys.executable, "-P", "-c", PROGRAM.format(folders=PATHS), *map(str, arguments)]
+    return subprocess.Popen(command, cwd=folder, text=True, **options)
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
@@ -337,11 +337,12 @@ def test_serve_says_that_a_port_is_taken() -> None:
     assert f"127.0.0.1:{port} is taken" in result.stderr
 
 
-def test_serve_answers_and_stops_when_told_to() -> None:
+def test_serve_answers_and_stops_when_told_to(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def create_app():\n    raise SystemExit('not this one')\n", "utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = start("serve", "--port", port, stderr=subprocess.PIPE)
+    process = start("serve", "--port", port, stderr=subprocess.PIPE, folder=tmp_path)
     try:
         deadline = time.monotonic() + 30
         answer = b""
