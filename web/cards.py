@@ -1,7 +1,7 @@
 """What the result page shows of one file.
 
 In: a `Reading` or a `Failure`. Out: `Card` values with all pictures as `data:` addresses and all sentences, so that
-the template only lays them out and the arrays can be let go.
+the template only lays them out. A card holds no array: those of one file are let go before the next is read.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from hemoscope import labels
-from hemoscope.findings import Findings, SliceFindings
+from hemoscope.findings import Finding, Findings, SliceFindings
 from hemoscope.results.record import failure, record
 from hemoscope.scan import Scan
 from web import pictures
@@ -34,17 +34,22 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class SliceView:
-    """One slice as pictures; `fill`, `outline` and the values of `heat` are transparent layers, empty where nothing is.
-
-    Attributes:
-        number: 1-based position in the scan.
-    """
+class SliceNumbers:
+    """One slice in numbers; `number` is its 1-based position in the scan."""
 
     number: int
+    probabilities: Mapping[str, float | None]
+    finding: Finding
+    area_px: int
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """One slice as pictures; `fill`, `outline` and `heat` are transparent layers, empty where there is nothing."""
+
+    numbers: SliceNumbers
     rows: int
     columns: int
-    found: SliceFindings
     base: str
     thumbnail: str
     fill: str
@@ -53,21 +58,28 @@ class SliceView:
     overlay_png: str
     mask_png: str
 
+    @property
+    def number(self) -> int:
+        return self.numbers.number
+
 
 @dataclass(frozen=True)
 class Card:
-    """One file on the result page. `error` is empty for a file that was read."""
+    """One file on the result page. `error` is empty for a file that was read; `slices` are those shown as pictures."""
 
     name: str
     record: Mapping[str, object]
     error: str = ""
     stem: str = ""
-    findings: Findings | None = None
+    finding: Finding = "uncertain"
     headline: str = ""
     explanation: str = ""
     bars: Sequence[Bar] = ()
     band: tuple[float, float] = (0.0, 1.0)
+    area_px: int = 0
+    area_mm2: float | None = None
     slices: Sequence[SliceView] = ()
+    numbers: Sequence[SliceNumbers] = ()
     facts: Sequence[str] = ()
     unknown: Sequence[str] = ()
     json_uri: str = ""
@@ -84,12 +96,15 @@ def card_of(result: Reading | Failure, most_pictures: int) -> Card:
         name=result.name,
         record=made,
         stem=re.sub(r"[^\w.-]+", "_", PurePath(result.name).stem).strip("._") or "slice",
-        findings=findings,
+        finding=findings.finding,
         headline=HEADLINES[findings.finding],
         explanation=explanation(findings, manifest),
         bars=[Bar(name, _hex(name), findings.probabilities.get(name)) for name in labels.CLASSES],
         band=(manifest.decision_low, manifest.decision_high),
+        area_px=findings.area_px,
+        area_mm2=findings.area_mm2,
         slices=[_slice_view(scan, findings.slices[index], index) for index in shown],
+        numbers=[_numbers(found, index) for index, found in enumerate(findings.slices)],
         facts=_facts(scan, findings),
         unknown=_unknown(result, len(shown)),
         json_uri=json_uri(made),
@@ -115,21 +130,22 @@ def explanation(findings: Findings, manifest: "Manifest") -> str:
 
 
 def percent(probability: float) -> str:
-    """0..1 as people read it; ends that are not quite 0 or 1 do not round onto them."""
+    """0..1 as people read it, on one line; ends that are not quite 0 or 1 do not round onto them."""
     if 0 < probability < 0.01:
-        return "< 1 %"
-    if 0.99 < probability < 1:
-        return "> 99 %"
-    return f"{probability * 100:.0f} %"
+        number = "< 1"
+    elif 0.99 < probability < 1:
+        number = "> 99"
+    else:
+        number = f"{probability * 100:.0f}"
+    return f"{number} %".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
     hu, bleeding = scan.hu[index], bool(found.mask.any())
     return SliceView(
-        number=index + 1,
+        numbers=_numbers(found, index),
         rows=hu.shape[0],
         columns=hu.shape[1],
-        found=found,
         base=pictures.data_uri(pictures.slice_png(hu)),
         thumbnail=pictures.data_uri(pictures.thumbnail_png(hu)) if len(scan.hu) > 1 else "",
         fill=pictures.data_uri(pictures.fill_layer(found)) if bleeding else "",
@@ -138,6 +154,10 @@ def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
         overlay_png=pictures.data_uri(pictures.overlay_png(hu, found)),
         mask_png=pictures.data_uri(pictures.mask_png(found)),
     )
+
+
+def _numbers(found: SliceFindings, index: int) -> SliceNumbers:
+    return SliceNumbers(index + 1, found.probabilities, found.finding, found.area_px)
 
 
 def _facts(scan: Scan, findings: Findings) -> list[str]:

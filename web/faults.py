@@ -48,7 +48,9 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     sentence = SENTENCES.get(error.code, error.description or error.name)
     if error.code == 413:
         limit = f"{settings.max_upload_bytes / MEGABYTE:g} MB"
-        sentence = f"The request is larger than the {limit} that this server reads at a time. Send fewer files."
+        sentence = (
+            f"The request is larger than the {limit} that this server reads, or has too many parts. Send fewer files."
+        )
     body, status = _answer(error.code, CODES.get(error.code, "error"), sentence)
     kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     return body, status, kept

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+import weakref
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,10 +21,15 @@ from werkzeug.test import TestResponse
 from hemoscope import render
 from hemoscope.errors import BadWeights
 from hemoscope.phantom import Bleed, dicom_slices, make_phantom
-from web.cards import card_of
+from web.cards import card_of, percent
 from web.engine import Reading
 
 ROOT_PAGES = ("/", "/models", "/about", "/contact")
+
+
+def percents(page: str) -> list[str]:
+    """The values beside the bars."""
+    return [value.replace("\N{NO-BREAK SPACE}", " ") for value in re.findall(r'<dd class="value">([^<]+)</dd>', page)]
 
 
 def post(client: FlaskClient, *files: tuple[bytes, str], **fields: str) -> TestResponse:
@@ -59,8 +65,8 @@ def test_result_shows_decision_bars_area_and_downloads(client: FlaskClient, bloo
     assert page.status_code == 200
     text = page.text
     assert "Hemorrhage</p>" in text
-    assert "from 62 % up" in text  # 0.625, the upper end of the band
-    assert re.findall(r'<dd class="value">([^<]+)</dd>', text) == ["94 %", "6 %", "6 %", "6 %", "6 %", "75 %"]
+    assert "from 62\N{NO-BREAK SPACE}% up" in text  # 0.625, the upper end of the band
+    assert percents(text) == ["94 %", "6 %", "6 %", "6 %", "6 %", "75 %"]
     assert "64<small> px</small>" in text  # a square of 8 x 8
     assert "mm² not known" in text
     assert "Whether 40/80 (level/width) is the window" in text
@@ -96,7 +102,7 @@ def test_slice_without_blood_says_so_and_draws_no_mask(client: FlaskClient, clea
 def test_segmentation_model_says_what_it_does_not_assess(client: FlaskClient, blood_png: bytes) -> None:
     page = post(client, (blood_png, "a.png"), model="unet").text
     assert page.count("not assessed by this model") == 5
-    assert re.findall(r'<dd class="value">([^<]+)</dd>', page) == ["94 %"]
+    assert percents(page) == ["94 %"]
     assert "Grad-CAM" not in page
 
 
@@ -106,7 +112,7 @@ def test_uncertain_band_is_explained(client: FlaskClient, models: Any, blood_png
     reader.read = lambda scan: dataclasses.replace(read(scan), finding="uncertain")
     page = post(client, (blood_png, "a.png")).text
     assert "Uncertain</p>" in page
-    assert "between 25 % and 62 %" in page
+    assert "between 25\N{NO-BREAK SPACE}% and 62\N{NO-BREAK SPACE}%" in page
     assert "neither a yes nor a no" in page
 
 
@@ -211,6 +217,26 @@ def test_first_slice_is_the_most_suspicious_one(make_app: Callable[..., Flask], 
     assert bleeding[card.slices[0].number - 1]
     assert findings.slices[card.slices[0].number - 1].area_px == max(found.area_px for found in findings.slices)
     assert any("All 5 slices were read; the 2 most suspicious" in sentence for sentence in card.unknown)
+
+
+def test_a_card_lets_the_arrays_of_its_file_go(models: Any) -> None:
+    """Thirty-two files would hold a third of a gigabyte otherwise."""
+    reader = models.readers["reader"]
+    head = make_phantom([Bleed("subdural", 30)], slices=2, rows=64, columns=64, spacing_mm=3.6)
+    findings = reader.read(head.scan)
+    held = [weakref.ref(found.mask) for found in findings.slices]
+    card = card_of(Reading("head", head.scan, findings, reader.manifest), most_pictures=2)
+    del findings
+    assert [reference() for reference in held] == [None, None]
+    assert len(card.slices) == len(card.numbers) == 2
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0, "0 %"), (0.004, "< 1 %"), (0.01, "1 %"), (0.375, "38 %"), (0.99, "99 %"), (0.996, "> 99 %"), (1, "100 %")],
+)
+def test_percentages_never_round_onto_certainty(probability: float, text: str) -> None:
+    assert percent(probability).replace("\N{NO-BREAK SPACE}", " ") == text
 
 
 def test_models_page_gives_figures_with_n_interval_limits_and_licence(client: FlaskClient) -> None:
