@@ -115,7 +115,7 @@ def _examine_jpeg_2000(frame: bytes) -> Codestream:
                 raise BadScan(f"The JPEG 2000 stream has {layers} layers, at most {MAX_LAYERS} are read.")
             lossy = frame[position + 13] == 0  # the 9-7 irreversible wavelet
         position += 2 + length
-    _require_whole_tiles(frame, position)
+    _require_whole_tiles(frame, position, tiles)
     return Codestream("jpeg-2000", frame, y1 - y0, x1 - x0, (depth & 0x7F) + 1, bool(depth & 0x80), lossy)
 
 
@@ -131,20 +131,22 @@ def _examine_rle(frame: bytes) -> Codestream:
     return Codestream("rle", frame)
 
 
-def _require_whole_tiles(frame: bytes, position: int) -> None:
-    """Follow the lengths of the tile parts (A.4.2) to the end marker: OpenJPEG fills what is missing without a word."""
+def _require_whole_tiles(frame: bytes, position: int, tiles: int) -> None:
+    """Follow the tile parts (A.4.2) to the end marker: OpenJPEG fills what is missing without a word."""
+    found = set()
     while frame[position : position + 2] == b"\xff\x90":
-        (length,) = struct.unpack_from(">I", frame, position + 6)
+        number, length = struct.unpack_from(">HI", frame, position + 4)
+        found.add(number)
         if length == 0:  # the last part may leave it open
-            return _require_end(frame, position)
-        if length < 14:
+            position = frame.find(_END, position)
+        elif length < 14:
             break
-        position += length
-    if frame[position : position + 2] != _END:
-        raise BadScan(
-            "The compressed pixels are cut off or damaged: the tile parts of the JPEG 2000 stream do not add up."
-        )
-    return None
+        else:
+            position += length
+    if position < 0 or frame[position : position + 2] != _END:
+        raise BadScan("The compressed pixels are cut off: the tile parts of the JPEG 2000 stream do not add up.")
+    if len(found) != tiles:
+        raise BadScan(f"The compressed pixels are damaged: {len(found)} of the {tiles} tiles of JPEG 2000 are there.")
 
 
 def _require_end(frame: bytes, position: int) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import BadScan
 
-_CHUNK = 2**15  # bytes whose bits are looked up at once; bounds the memory
+CHUNK_BYTES = 2**15  # bytes whose bits are looked up at once; bounds the memory
 _NO_CODE = 255
 _MARKER = re.compile(rb"\xff+[^\x00\xff]", re.DOTALL)
 
@@ -132,7 +132,7 @@ def _differences(
         first = bit // 8
         if first >= len(part):
             raise BadScan("The compressed pixels (jpeg-lossless) are cut off: they end before the last pixel.")
-        window = padded[first : first + _CHUNK + 8].astype(np.uint64)
+        window = padded[first : first + CHUNK_BYTES + 8].astype(np.uint64)
         # 40 bits from each byte on: enough for any code of up to 16 bits and its 15 bits after, from any of its bits.
         words = np.zeros(len(window) - 4, np.uint64)
         for byte in range(5):
@@ -141,7 +141,7 @@ def _differences(
         codes = ((words[:, None] >> shifts) & np.uint64(0xFFFF)).astype(np.uint16).ravel()
         step = steps[codes].tobytes()
         places: list[int] = []
-        place, end = bit - 8 * first, 8 * min(_CHUNK, len(part) - first)
+        place, end = bit - 8 * first, 8 * min(CHUNK_BYTES, len(part) - first)
         left = count - done
         while place < end and len(places) < left:
             places.append(place)

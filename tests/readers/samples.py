@@ -19,7 +19,6 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
-    generate_uid,
 )
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
@@ -60,21 +59,30 @@ def dataset(hu: NDArray[np.int16] | None = None, **changes: Any) -> Dataset:
 
 def encode(slice_: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """A DICOM file (PS3.10) of a dataset whose Pixel Data is uncompressed little endian."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid(entropy_srcs=["x"])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax in COMPRESSED else syntax
-    file = FileDataset("", slice_, file_meta=meta, preamble=bytes(128))
-    if syntax == JPEGLosslessSV1:
-        # pydicom has no encoder for it.
+    if syntax == JPEGLosslessSV1:  # pydicom has no encoder for it
         words = np.frombuffer(slice_.PixelData, "<u2").reshape(slice_.Rows, slice_.Columns)
-        file.PixelData = encapsulate([jpeg_lossless(words)])
-        file["PixelData"].VR, file["PixelData"].is_undefined_length = "OB", True
-        meta.TransferSyntaxUID = syntax
-    elif syntax in COMPRESSED:
+        return encapsulated(slice_, encapsulate([jpeg_lossless(words, slice_.BitsStored)]), syntax)
+    file = _with_meta(slice_, ExplicitVRLittleEndian if syntax in COMPRESSED else syntax)
+    if syntax in COMPRESSED:
         file.compress(syntax, generate_instance_uid=False)
     elif syntax == ExplicitVRBigEndian:
         file["PixelData"].value = np.frombuffer(slice_.PixelData, "<u2").astype(">u2").tobytes()
     return written(file)
+
+
+def encapsulated(slice_: Dataset, pixel_data: bytes, syntax: str) -> bytes:
+    """A DICOM file around encapsulated Pixel Data (PS3.5 annex A.4) that was made elsewhere."""
+    file = _with_meta(slice_, syntax)
+    file.PixelData = pixel_data
+    file["PixelData"].VR, file["PixelData"].is_undefined_length = "OB", True
+    return written(file)
+
+
+def _with_meta(slice_: Dataset, syntax: str) -> FileDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, "1.2.3.4"
+    meta.TransferSyntaxUID = syntax
+    return FileDataset("", slice_, file_meta=meta, preamble=bytes(128))
 
 
 def written(file: Dataset) -> bytes:
