@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 
 from hemoscope import labels
 from web.api import api
@@ -21,10 +22,17 @@ from web.settings import read_settings
 from web.uploads import UploadRequest
 
 
+class AsWritten(DefaultJSONProvider):
+    """JSON with its keys in the order of the record, as the command line writes it."""
+
+    sort_keys = False
+
+
 class HemoscopeApp(Flask):
     """Flask with uploads that stay in memory."""
 
     request_class = UploadRequest
+    json_provider_class = AsWritten
 
 
 def create_app(settings: Mapping[str, object] | None = None) -> Flask:

@@ -44,6 +44,7 @@ def check(client: FlaskClient) -> Any:
 
 def test_one_slice_gives_the_record_of_the_command_line(client: FlaskClient, check: Any, blood_png: bytes) -> None:
     (made,) = check(post(client, (blood_png, "a.png")))["results"]
+    assert list(made)[:4] == ["path", "model", "version", "probabilities"]
     assert made == {
         "path": "a.png",
         "model": "reader",
