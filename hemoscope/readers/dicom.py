@@ -191,7 +191,7 @@ def _study_notes(header: Header) -> list[str]:
     notes = []
     if header.text("LossyImageCompression") == "01":
         notes.append(_LOSSY_NOTE)
-    if header.text("ContrastBolusAgent"):
+    if header.text("ContrastBolusAgent").upper() not in ("", "NONE", "NO"):
         notes.append("Contrast medium was given (0018,0010): it can look like blood.")
     body_part = header.text("BodyPartExamined").upper()
     if body_part and not any(head in body_part for head in _HEADS):

@@ -86,10 +86,10 @@ def _padded(frame: Frame, padding: tuple[int, int]) -> NDArray[np.bool_]:
     low, high = padding
     # Padding may need more bits than are stored; then it shows in the whole word only.
     words = frame.words.view(np.int16) if frame.values.dtype == np.int16 else frame.words
-    found = (words == low) if low == high else (words >= low) & (words <= high)
-    if frame.values is not words and frame.values.dtype == words.dtype and not np.shares_memory(frame.values, words):
+    found: NDArray[np.bool_] = (words >= low) & (words <= high)
+    if not np.may_share_memory(frame.values, frame.words):
         found |= (frame.values >= low) & (frame.values <= high)
-    return np.asarray(found, np.bool_)
+    return found
 
 
 def _refuse_labels(values: NDArray[np.int16] | NDArray[np.uint16]) -> None:
