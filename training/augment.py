@@ -1,0 +1,84 @@
+"""Online augmentation of an image and its target map together. The only module that imports albumentations.
+
+In: uint8 pixels (size, size, channels) from `Preprocess.pixels` and a uint8 target map (size, size). Out: the same
+shapes. Each call takes its own seed, so that a resumed training sees what an uninterrupted one would have seen.
+"""
+
+import os
+from collections.abc import Sequence
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for a newer release on import otherwise
+
+import albumentations as A  # noqa: E402, N812
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from hemoscope.preprocessing import Preprocess, apply_window  # noqa: E402
+from hemoscope.scan import Window  # noqa: E402
+
+JITTER_SHIFT_HU, JITTER_GAIN = 4.0, 0.12
+
+
+class Augment:
+    """A named augmentation: `none`, `report` (the report's rotation 5 degrees, flip, zoom 0.1) or `anatomical`
+    (flips, ±15 degrees, scale and shift, Hounsfield jitter, noise, blur, coarse and compressed pictures)."""
+
+    def __init__(self, name: str, preprocess: Preprocess) -> None:
+        if name not in PIPELINES:
+            raise ValueError(f"There is no augmentation {name!r}; there are {', '.join(PIPELINES)}.")
+        self.jitter = name == "anatomical" and _one_base_window(preprocess.windows)
+        self.windows = preprocess.windows
+        self.pipeline = A.Compose(PIPELINES[name], seed=0)
+
+    def __call__(
+        self, pixels: NDArray[np.uint8], target: NDArray[np.uint8], seed: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Augment one slice; the same seed gives the same result."""
+        self.pipeline.set_random_seed(seed % 2**31)
+        if not self.jitter:
+            both = self.pipeline(image=pixels, mask=target)
+            return both["image"].reshape(pixels.shape), both["mask"]
+        # The other windows lie inside the first: draw them anew from it after it was shifted and stretched.
+        both = self.pipeline(image=np.ascontiguousarray(pixels[..., 0]), mask=target)
+        return _jittered(both["image"], self.windows, np.random.default_rng(seed)), both["mask"]
+
+
+def _one_base_window(windows: Sequence[Window]) -> bool:
+    base = windows[0]
+    return all(w.lowest_hu >= base.lowest_hu and w.highest_hu <= base.highest_hu for w in windows)
+
+
+def _jittered(base: NDArray[np.uint8], windows: Sequence[Window], random: np.random.Generator) -> NDArray[np.uint8]:
+    first = windows[0]
+    hu = base.astype(np.float32) * np.float32(first.width / 255) + np.float32(first.lowest_hu)
+    centre = np.float32(35.0)  # about grey matter, so that the gain changes contrast and not brightness
+    gain = np.float32(random.uniform(1 - JITTER_GAIN, 1 + JITTER_GAIN))
+    shift = np.float32(random.uniform(-JITTER_SHIFT_HU, JITTER_SHIFT_HU))
+    # Clipped ends stay clipped: nobody knows what lay beyond them.
+    moved = np.where((base > 0) & (base < 255), (hu - centre) * gain + centre + shift, hu)
+    channels = [np.rint(apply_window(moved, window) * 255).astype(np.uint8) for window in windows]
+    return np.stack(channels, axis=-1)
+
+
+def _affine(degrees: float, scale: float, shift: float, shear: float = 0.0, probability: float = 1.0) -> A.Affine:
+    return A.Affine(
+        rotate=(-degrees, degrees),
+        scale=(1 - scale, 1 + scale),
+        translate_percent=(-shift, shift),
+        shear=(-shear, shear),
+        border_mode=cv2.BORDER_CONSTANT,
+        p=probability,
+    )
+
+
+PIPELINES: dict[str, list[A.BasicTransform]] = {
+    "none": [],
+    "report": [A.HorizontalFlip(p=0.5), _affine(5, 0.1, 0)],
+    "anatomical": [
+        A.HorizontalFlip(p=0.5),
+        _affine(15, 0.15, 0.05, shear=4, probability=0.9),
+        A.OneOf([A.GaussianBlur(blur_limit=(3, 3), p=1), A.GaussNoise(std_range=(0.01, 0.06), p=1), A.Sharpen(alpha=(0.1, 0.3), p=1)], p=0.4),
+        A.OneOf([A.ImageCompression(quality_range=(40, 95), p=1), A.Downscale(scale_range=(0.5, 0.9), p=1)], p=0.15),
+    ],
+}

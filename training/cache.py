@@ -1,0 +1,103 @@
+"""Prepared slices on disk: each sample is read and preprocessed once, then served from memory-mapped arrays.
+
+In: samples and a `Preprocess`. Out: uint8 pixels (n, size, size, channels) exactly as `Preprocess.pixels` gives them,
+and target maps (n, size, size) in the codes of `datasets.sample`. Memory stays bounded: the arrays live on disk.
+Files that cannot be read are counted, named in the log, and skipped.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.preprocessing import Preprocess
+from training.datasets.sample import Sample
+
+log = logging.getLogger(__name__)
+READ_AHEAD = 256  # samples in memory at a time while a cache is built
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Memory-mapped slices. `samples[i]` belongs to `pixels[i]` and `targets[i]`."""
+
+    samples: list[Sample]
+    pixels: NDArray[np.uint8]
+    targets: NDArray[np.uint8]
+    skipped: int
+
+
+def prepare(samples: Sequence[Sample], preprocess: Preprocess, folder: Path, workers: int = 2) -> Prepared:
+    """Open the cache of these samples below `folder`, building it first where it is missing.
+
+    Args:
+        samples: what to prepare; the cache is keyed by their identity, knowledge and the preprocessing.
+        preprocess: how; slices are prepared one by one, so it must not ask for neighbours.
+        folder: where caches live.
+        workers: threads that read and prepare.
+
+    Raises:
+        BadData: if nothing can be read.
+    """
+    if preprocess.neighbours:
+        raise BadData("Training on adjacent slices is not there yet: the preprocessing must have neighbours=0.")
+    what = json.dumps([preprocess.to_dict(), [(s.key, str(s.mask and s.mask.name), s.boxes) for s in samples]], default=vars)
+    place = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
+    if not place.is_dir():
+        _build(samples, preprocess, place, workers)
+    read = json.loads((place / "read.json").read_text())
+    return Prepared(
+        samples=[samples[index] for index in read],
+        pixels=np.load(place / "pixels.npy", mmap_mode="r")[: len(read)],
+        targets=np.load(place / "targets.npy", mmap_mode="r")[: len(read)],
+        skipped=len(samples) - len(read),
+    )
+
+
+def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, workers: int) -> None:
+    partial = place.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    shape = (len(samples), preprocess.size, preprocess.size)
+    pixels = np.lib.format.open_memmap(partial / "pixels.npy", "w+", np.uint8, (*shape, preprocess.channels))
+    targets = np.lib.format.open_memmap(partial / "targets.npy", "w+", np.uint8, shape)
+    read: list[int] = []
+    bar = click.progressbar(length=len(samples), label=f"Preparing {len(samples)} slices", file=sys.stderr)
+    with bar, ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(samples), READ_AHEAD):
+            part = samples[start : start + READ_AHEAD]
+            for offset, one in enumerate(pool.map(lambda sample: _prepare_one(sample, preprocess), part)):
+                if one is not None:
+                    pixels[len(read)], targets[len(read)] = one
+                    read.append(start + offset)
+            bar.update(len(part))
+    if not read:
+        raise BadData(f"None of {len(samples)} slices could be read.")
+    if len(read) < len(samples):
+        log.warning("%d of %d slices could not be read and are skipped.", len(samples) - len(read), len(samples))
+    pixels.flush()
+    targets.flush()
+    (partial / "read.json").write_text(json.dumps(read))
+    partial.rename(place)
+
+
+def _prepare_one(sample: Sample, preprocess: Preprocess) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    try:
+        scan = sample.scan()
+        pixels, placement = preprocess.pixels(scan, 0)
+        target = sample.target(placement.rows, placement.columns)
+    except HemoscopeError as error:
+        log.warning("Skipped %s: %s", sample.key, error)
+        return None
+    return pixels, np.asarray(placement.forward(target, cv2.INTER_NEAREST))

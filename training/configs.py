@@ -1,0 +1,150 @@
+"""The registry of training configurations: a name -> everything that decides the result.
+
+A network joins with one builder in `networks` and one entry here. Costs and results are in docs/experiments.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hemoscope.preprocessing import Preprocess
+from hemoscope.scan import BRAIN, Window
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training.
+
+    Attributes:
+        network: name in `networks.NETWORKS`.
+        preprocess: how slices become inputs; stored in the manifest.
+        sets: data sets, by their loaders' names.
+        needs: which slices take part: `mask` those whose every pixel is known, `any` all.
+        arguments: of the builder, besides size and channels.
+        sampling: `copies` is the report's offline balancing; `weights` draws by `weights`.
+        weights: (negative, positive) draw weight by set; the rarest class of a slice multiplies it by `rare`.
+        rare: factor by class for positive slices; the largest that applies counts.
+        slices_per_epoch, epochs, batch: how much.
+        learning_rate: the peak; `warmup` epochs of linear rise, then a cosine down to `final_rate` of the peak.
+        optimizer: `adam` or `adamw`, with `weight_decay`.
+        class_weight, any_weight, smoothing: of the class loss.
+        pixel_weight, cross_entropy, dice, box: of the pixel loss.
+        augment: name in `augment.PIPELINES`.
+        patience: epochs without a better validation loss before the training stops; None never stops.
+        keep: `best` keeps the weights of the lowest validation loss, `last` the last.
+        precision: Keras' policy.
+        initial: name of the training to start from, or None for random weights.
+        licence: of the weights, from the data used.
+        seed: of everything.
+    """
+
+    network: str
+    preprocess: Preprocess
+    sets: tuple[str, ...]
+    needs: Literal["mask", "any"]
+    slices_per_epoch: int
+    epochs: int
+    licence: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Literal["copies", "weights"] = "weights"
+    weights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    rare: Mapping[str, float] = field(default_factory=dict)
+    batch: int = 16
+    learning_rate: float = 1e-3
+    warmup: float = 0.0
+    final_rate: float = 0.0
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    class_weight: float = 1.0
+    any_weight: float = 1.0
+    smoothing: float = 0.0
+    pixel_weight: float = 1.0
+    cross_entropy: float = 1.0
+    dice: float = 0.0
+    box: float = 0.0
+    augment: str = "report"
+    patience: int | None = None
+    keep: Literal["best", "last"] = "best"
+    precision: str = "mixed_bfloat16"
+    initial: str | None = None
+    seed: int = 2019
+
+
+# As the report prepares its slices: 160 x 160 x 1, equalised, then stretched between the 2nd and 98th percentile.
+# The window is the one that CT-ICH is drawn in, so that a DICOM slice is prepared alike.
+REPORT_PREPROCESS = Preprocess(size=160, windows=(Window(40, 120),), equalise=True, stretch=(2, 98))
+
+# Brain, and its two halves where blood and where edema and clots differ: all lie inside 0..80 HU, which is what every
+# set here can give.
+READER_WINDOWS = (BRAIN, Window(40, 40), Window(60, 40))
+
+CC_BY = "CC-BY-4.0"
+RESEARCH = "Non-commercial research and education only (from RSNA 2019 and PHE-SICH-CT-IDS); share alike"
+
+# Adam's rate of 1e-5 in the report would need days here; 1e-3 with a cosine reaches a plateau in an hour.
+_REPORT = {
+    "preprocess": REPORT_PREPROCESS,
+    "sets": ("ct_ich",),
+    "needs": "mask",
+    "sampling": "copies",
+    "augment": "report",
+    "slices_per_epoch": 1200,
+    "patience": 10,
+    "licence": CC_BY,
+}
+
+_READER = {
+    "network": "reader",
+    "sets": ("ct_ich", "phe_sich", "rsna"),
+    "needs": "any",
+    "sampling": "weights",
+    "weights": {"ct_ich": (0.5, 2.5), "phe_sich": (0.5, 1.0), "rsna": (1.0, 3.0)},
+    "rare": {"epidural": 2.0, "subarachnoid": 1.5, "intraventricular": 1.5, "subdural": 1.3},
+    "batch": 32,
+    "optimizer": "adamw",
+    "weight_decay": 0.02,
+    "any_weight": 2.0,
+    "smoothing": 0.01,
+    "cross_entropy": 5.0,
+    "dice": 1.0,
+    "box": 0.05,
+    "augment": "anatomical",
+    "keep": "last",
+    "licence": RESEARCH,
+}
+
+CONFIGS: dict[str, TrainConfig] = {
+    "unet": TrainConfig(network="unet", epochs=40, **_REPORT),
+    "two_branch": TrainConfig(network="two_branch", epochs=60, **_REPORT),
+    # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
+    # the size that it serves.
+    "reader_96": TrainConfig(
+        preprocess=Preprocess(size=96, windows=READER_WINDOWS, frame="head"),
+        slices_per_epoch=6000,
+        epochs=20,
+        learning_rate=2e-3,
+        warmup=1,
+        final_rate=0.1,
+        **_READER,
+    ),
+    "reader_128": TrainConfig(
+        preprocess=Preprocess(size=128, windows=READER_WINDOWS, frame="head"),
+        slices_per_epoch=6000,
+        epochs=20,
+        learning_rate=1e-3,
+        warmup=0.5,
+        final_rate=0.05,
+        initial="reader_96",
+        **_READER,
+    ),
+    "reader": TrainConfig(
+        preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
+        slices_per_epoch=6000,
+        epochs=6,
+        learning_rate=5e-4,
+        warmup=0.25,
+        final_rate=0.01,
+        initial="reader_128",
+        **_READER,
+    ),
+}

@@ -1,0 +1,128 @@
+"""`Sample`: one slice, where it lies and what is known of it.
+
+In: facts from a data set's tables. Out: the slice as a `Scan`, and its target map on the scan's own grid.
+"""
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hemoscope.errors import BadData
+from hemoscope.labels import CLASSES, SUBTYPES
+from hemoscope.readers import read_file
+from hemoscope.scan import BRAIN, Scan, Window
+
+UNKNOWN = math.nan
+
+# The codes of a target map: what is known of a pixel.
+NO_BLOOD, BLOOD, NOT_KNOWN, IN_BOX = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the image, x to the right and y down, inside which there is some blood."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One slice.
+
+    Attributes:
+        source: name of the data set.
+        patient: unique within the set; slices of one patient stay on one side of every split.
+        image: the file.
+        labels: 1, 0 or NaN (unknown) for each of `labels.CLASSES`.
+        window: the window that a picture was drawn in; None for DICOM.
+        mask: a picture, above 127 where there is blood, or None.
+        blood_free: True where the whole slice is known to hold no blood.
+        boxes: rectangles with some blood in each and none outside; empty if there are none.
+    """
+
+    source: str
+    patient: str
+    image: Path
+    labels: tuple[float, ...]
+    window: Window | None
+    mask: Path | None = None
+    blood_free: bool = False
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Unique over all sets and the same on every machine."""
+        return f"{self.source}/{self.image.parent.name}/{self.image.name}"
+
+    @property
+    def group(self) -> str:
+        """The patient, unique over all sets: the unit of splits and of bootstrap resampling."""
+        return f"{self.source}/{self.patient}"
+
+    def scan(self) -> Scan:
+        """Read the slice.
+
+        Raises:
+            BadScan: if the file cannot be read.
+        """
+        return read_file(self.image, self.window or BRAIN)
+
+    def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
+        """What is known of each pixel, as NO_BLOOD, BLOOD, NOT_KNOWN or IN_BOX: uint8 (rows, columns).
+
+        Raises:
+            BadData: if the mask cannot be read or is not on the image's grid.
+        """
+        if self.mask is not None:
+            mask = cv2.imread(str(self.mask), cv2.IMREAD_GRAYSCALE)
+            if mask is None or mask.shape != (rows, columns):
+                shape = None if mask is None else mask.shape
+                raise BadData(f"The mask {self.mask.name} is {shape}, its image is {(rows, columns)}.")
+            return np.where(mask > 127, BLOOD, NO_BLOOD).astype(np.uint8)
+        if self.blood_free:
+            return np.full((rows, columns), NO_BLOOD, np.uint8)
+        if self.boxes:
+            target = np.full((rows, columns), NO_BLOOD, np.uint8)
+            for box in self.boxes:
+                target[int(box.y0) : math.ceil(box.y1), int(box.x0) : math.ceil(box.x1)] = IN_BOX
+            return target
+        return np.full((rows, columns), NOT_KNOWN, np.uint8)
+
+
+def subtype_labels(row: Mapping[str, str]) -> tuple[float, ...]:
+    """The labels from a table's columns `any` and the five subtypes (0 or 1 each).
+
+    Raises:
+        BadData: if a column is missing or holds something else.
+    """
+    try:
+        labels = tuple(float(row[name]) for name in CLASSES)
+    except (KeyError, ValueError) as error:
+        raise BadData(f"A label row lacks or garbles a class: {error}.") from None
+    if any(value not in (0.0, 1.0) for value in labels) or labels[0] != max(labels[1 : 1 + len(SUBTYPES)]):
+        raise BadData(f"Labels must be 0 or 1, and `any` the largest of the subtypes; got {labels}.")
+    return labels
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """All rows of a CSV file with a header.
+
+    Raises:
+        BadData: if there is no such file or it is empty.
+    """
+    if not path.is_file():
+        raise BadData(f"There is no table {path}.")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise BadData(f"The table {path} is empty.")
+    return rows

@@ -1,0 +1,117 @@
+"""Patient-wise, stratified folds, written to a file so that every experiment uses the same ones.
+
+In: samples. Out: for each patient a fold (0..4) and a part (0..7). For fold K, the test side is fold K; of the rest,
+the patients of part K are the validation side (about 10 % of all), on which thresholds, temperature and early stopping
+are chosen, and the others are the training side.
+"""
+
+import csv
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hemoscope.errors import BadData
+from training.datasets.sample import Sample
+
+FOLDS = 5
+PARTS = 8
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three sides of one fold."""
+
+    train: list[Sample]
+    validation: list[Sample]
+    test: list[Sample]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Where each patient stands: group -> (fold, part)."""
+
+    places: dict[str, tuple[int, int]]
+
+    def split(self, samples: list[Sample], fold: int) -> Split:
+        """The sides of a fold.
+
+        Raises:
+            BadData: for a fold that does not exist, or a patient that the folds do not know.
+        """
+        if not 0 <= fold < FOLDS:
+            raise BadData(f"There is no fold {fold}; there are 0 to {FOLDS - 1}.")
+        sides: dict[str, list[Sample]] = {"train": [], "validation": [], "test": []}
+        for sample in samples:
+            if sample.group not in self.places:
+                raise BadData(f"The folds file does not know patient {sample.group}; was it made from other data?")
+            place, part = self.places[sample.group]
+            side = "test" if place == fold else "validation" if part == fold else "train"
+            sides[side].append(sample)
+        return Split(**sides)
+
+    @property
+    def sha256(self) -> str:
+        """A fingerprint of who stands where."""
+        text = "\n".join(f"{group},{fold},{part}" for group, (fold, part) in sorted(self.places.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write a CSV file: group, fold, part."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("group", "fold", "part"))
+            table.writerows((group, *place) for group, place in sorted(self.places.items()))
+
+    @classmethod
+    def read(cls, path: Path) -> "Folds":
+        """Read `write`'s file.
+
+        Raises:
+            BadData: if it is not there or garbled.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                return cls({row["group"]: (int(row["fold"]), int(row["part"])) for row in csv.DictReader(file)})
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise BadData(f"The folds file {path} cannot be read: {error}.") from None
+
+
+def make_folds(samples: list[Sample], seed: int = 2019) -> Folds:
+    """Deal patients to folds and parts so that each set and each of its classes spreads evenly.
+
+    Patients are grouped by their set and what they have (a mask; else their rarest positive class; else nothing),
+    shuffled, and dealt in turn, the large before the small.
+
+    Args:
+        samples: all samples of all sets.
+        seed: of the shuffle.
+    """
+    by_group: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_group[sample.group].append(sample)
+    counts = np.nansum([sample.labels for sample in samples], axis=0)
+    strata: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for group, members in by_group.items():
+        strata[members[0].source, _stratum(members, counts)].append(group)
+    shuffle, places = np.random.default_rng(seed), {}
+    dealt = 0  # running on over the strata keeps the small ones from all landing in fold 0
+    for _, groups in sorted(strata.items()):
+        order = [sorted(groups)[index] for index in shuffle.permutation(len(groups))]
+        order.sort(key=lambda group: -len(by_group[group]))
+        for group in order:
+            places[group] = (dealt % FOLDS, dealt // FOLDS % PARTS)
+            dealt += 1
+    return Folds(places)
+
+
+def _stratum(members: list[Sample], counts: np.ndarray) -> str:
+    if any(sample.mask is not None for sample in members):
+        return "mask"
+    positive = np.nansum([sample.labels for sample in members], axis=0) > 0
+    if not positive.any():
+        return "none"
+    return str(int(np.argmin(np.where(positive, counts, np.inf))))

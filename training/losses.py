@@ -1,0 +1,66 @@
+"""Losses that know what is unknown. Unknown labels and pixels weigh nothing.
+
+In: targets as `batches` gives them and a network's outputs. Out: scalars. `keras.ops` only.
+"""
+
+import keras
+from keras import ops
+
+from training.datasets.sample import BLOOD, IN_BOX, NO_BLOOD
+
+EPSILON = 1e-6
+
+
+@keras.saving.register_keras_serializable("hemoscope")
+class MaskedClassLoss(keras.losses.Loss):
+    """Binary cross-entropy of six logits; NaN labels are unknown; `any` weighs `any_weight` times a subtype."""
+
+    def __init__(self, any_weight: float = 1.0, smoothing: float = 0.0, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.any_weight, self.smoothing = any_weight, smoothing
+
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+        known = ops.cast(ops.logical_not(ops.isnan(y_true)), "float32")
+        labels = ops.where(known > 0, y_true, ops.zeros_like(y_true))
+        labels = labels * (1 - self.smoothing) + self.smoothing / 2
+        # softplus(x) - x * y is the cross-entropy of a logit, stable at both ends
+        losses = ops.softplus(y_pred) - y_pred * labels
+        weights = known * ops.concatenate([ops.full((1,), self.any_weight), ops.ones((y_pred.shape[-1] - 1,))])
+        return ops.sum(losses * weights, axis=-1) / (ops.sum(weights, axis=-1) + EPSILON)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"any_weight": self.any_weight, "smoothing": self.smoothing}
+
+
+@keras.saving.register_keras_serializable("hemoscope")
+class MaskedPixelLoss(keras.losses.Loss):
+    """Binary cross-entropy and Dice over the known pixels, and for boxes: somewhere inside there is blood.
+
+    Args:
+        cross_entropy, dice, box: weights of the three terms. Dice is taken over the whole batch, so that slices
+            without blood count through their false positives.
+    """
+
+    def __init__(self, cross_entropy: float = 1.0, dice: float = 1.0, box: float = 0.1, **kwargs: object) -> None:
+        super().__init__(reduction=None, **kwargs)
+        self.cross_entropy, self.dice, self.box = cross_entropy, dice, box
+
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+        blood, none, boxed = (ops.cast(y_true == code, "float32") for code in (BLOOD, NO_BLOOD, IN_BOX))
+        known = blood + none
+        p = ops.clip(y_pred, EPSILON, 1 - EPSILON)
+        entropy = -(blood * ops.log(p) + none * ops.log(1 - p))
+        loss = self.cross_entropy * ops.sum(entropy) / (ops.sum(known) + EPSILON)
+        if self.dice:
+            overlap, total = ops.sum(p * blood), ops.sum(p * known) + ops.sum(blood)
+            loss = loss + self.dice * (1 - (2 * overlap + 1) / (total + 1))
+        if self.box:
+            has_box = ops.max(boxed, axis=(1, 2, 3))
+            strongest = ops.max(p * boxed, axis=(1, 2, 3))
+            hits = -has_box * ops.log(ops.maximum(strongest, EPSILON))
+            loss = loss + self.box * ops.sum(hits) / (ops.sum(has_box) + EPSILON)
+        return loss
+
+    def get_config(self) -> dict:
+        config = {"cross_entropy": self.cross_entropy, "dice": self.dice, "box": self.box}
+        return {"name": self.name} | config

@@ -1,0 +1,278 @@
+"""Train one network on one fold.
+
+    python -m training.train NAME --data DIR --fold K [--resume]
+
+In: a configuration's name, the data folder, the fold. Out: `runs/NAME/fold_K/`: `network.keras` with
+`preprocess.json` beside it, `state.weights.h5` and `state.json` (to resume), `log.csv`, TensorBoard events.
+Every epoch ends with a checkpoint; a training killed in the middle of an epoch repeats that epoch on `--resume`.
+"""
+
+import csv
+import json
+import logging
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.labels import CLASSES
+from training.augment import Augment
+from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_draws
+from training.cache import Prepared, prepare
+from training.configs import CONFIGS, TrainConfig
+from training.datasets import load_samples
+from training.datasets.sample import Sample
+from training.folds import FOLDS, Folds, make_folds
+from training.losses import MaskedClassLoss, MaskedPixelLoss
+from training.networks import NETWORKS
+
+ALL_SETS = ("ct_ich", "phe_sich", "rsna")
+
+
+@dataclass
+class State:
+    """What a training must remember beside its weights to go on."""
+
+    epoch: int = 0
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    seconds: float = 0.0
+
+
+def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, resume: bool, workers: int = 1) -> Path:
+    """Train and return the run's folder.
+
+    Raises:
+        BadData: if the data, the folds, the weights to start from or the state to resume are missing.
+    """
+    run = run_folder(runs, name, fold)
+    keras.utils.set_random_seed(config.seed + fold)
+    keras.mixed_precision.set_global_policy(config.precision)
+    sides = load_split(config, fold, data, runs)
+    train_set, validation_set = (
+        prepare(usable(side, config), config.preprocess, runs / "cache") for side in (sides.train, sides.validation)
+    )
+    network = build(config)
+    state = _resume(network, run) if resume else _start(network, config, run, runs, fold)
+    validation = Batches(
+        validation_set,
+        [Draw(index) for index in range(len(validation_set.samples))],
+        config.preprocess,
+        loss_outputs(network),
+        config.batch,
+        workers=workers,
+    )
+    while state.epoch < config.epochs and not _out_of_patience(state, config):
+        began = time.monotonic()
+        _reseed_dropout(network, config.seed + fold, state.epoch)
+        batches = _epoch(train_set, config, loss_outputs(network), state.epoch, fold, workers)
+        logs = network.fit(
+            batches,
+            validation_data=validation,
+            initial_epoch=state.epoch,
+            epochs=state.epoch + 1,
+            verbose="auto" if sys.stderr.isatty() else 2,
+            shuffle=False,
+        ).history
+        row = {key: float(values[-1]) for key, values in logs.items()}
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+        state.seconds += time.monotonic() - began
+        _end_epoch(network, config, state, row, run)
+    return run
+
+
+def run_folder(runs: Path, name: str, fold: int) -> Path:
+    """Where a training writes."""
+    return runs / name / f"fold_{fold}"
+
+
+def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
+    """The sides of a fold over the configuration's sets, by the one folds file of these runs (made if missing)."""
+    path = runs / "folds.csv"
+    if not path.is_file():
+        sets = [name for name in ALL_SETS if (data / name).is_dir()]
+        make_folds(load_samples(data, sets)).write(path)
+    return Folds.read(path).split(load_samples(data, config.sets), fold)
+
+
+def usable(samples: list[Sample], config: TrainConfig) -> list[Sample]:
+    """The samples that this configuration can learn from or be judged on."""
+    if config.needs == "any":
+        return samples
+    return [sample for sample in samples if sample.mask is not None or sample.blood_free]
+
+
+def build(config: TrainConfig) -> keras.Model:
+    """The configuration's network, compiled."""
+    network = NETWORKS[config.network](config.preprocess.size, config.preprocess.channels, **config.arguments)
+    losses: dict[str, keras.losses.Loss | None] = dict.fromkeys(network.output_names)
+    if "mask" in losses:
+        losses["mask"] = MaskedPixelLoss(config.cross_entropy, config.dice, config.box)
+    if "logits" in losses:
+        losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing)
+    weights = {"mask": config.pixel_weight, "logits": config.class_weight}
+    steps = config.slices_per_epoch // config.batch
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate if not config.warmup else config.learning_rate / 100,
+        decay_steps=round(steps * (config.epochs - config.warmup)),
+        alpha=config.final_rate,
+        warmup_target=config.learning_rate if config.warmup else None,
+        warmup_steps=round(steps * config.warmup),
+    )
+    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
+    extra = {"weight_decay": config.weight_decay} if config.optimizer == "adamw" else {}
+    network.compile(
+        optimizer=kinds[config.optimizer](schedule, **extra),
+        loss=losses,
+        loss_weights={output: weights.get(output, 0.0) for output in losses},
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    return network
+
+
+def loss_outputs(network: keras.Model) -> list[str]:
+    """The outputs that are learnt from targets."""
+    return [output for output in network.output_names if output in ("mask", "logits")]
+
+
+def draw_weights(samples: list[Sample], config: TrainConfig) -> NDArray[np.float64]:
+    """How often each slice is drawn, relative to the others."""
+    weights = []
+    for sample in samples:
+        negative, positive = config.weights.get(sample.source, (1.0, 1.0))
+        rare = [config.rare.get(name, 1.0) for name, label in zip(CLASSES, sample.labels, strict=True) if label == 1]
+        weights.append(positive * max(rare) if rare else negative)
+    return np.array(weights)
+
+
+def _epoch(
+    prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: int, fold: int, workers: int
+) -> Batches:
+    seed = config.seed + 1_000_003 * fold + 10_007 * epoch
+    if config.sampling == "copies":
+        positive = np.array([sample.mask is not None for sample in prepared.samples])
+        draws = epoch_of(balanced_copies(positive, config.seed), config.slices_per_epoch, seed)
+    else:
+        draws = weighted_draws(draw_weights(prepared.samples, config), config.slices_per_epoch, seed)
+    return Batches(
+        prepared,
+        draws,
+        config.preprocess,
+        outputs,
+        config.batch,
+        augment=Augment(config.augment, config.preprocess),
+        offline=Augment("report", config.preprocess),
+        seed=seed,
+        workers=workers,
+    )
+
+
+def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fold: int) -> State:
+    if (run / "state.json").exists():
+        raise BadData(f"{run} holds a training already: go on with --resume, or move it away.")
+    if config.initial is not None:
+        initial = run_folder(runs, config.initial, fold) / "network.weights.h5"
+        if not initial.is_file():
+            raise BadData(
+                f"This training starts from {config.initial}: run `python -m training.train {config.initial} "
+                f"--fold {fold}` first."
+            )
+        network.load_weights(initial)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
+    (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
+    return State()
+
+
+def _resume(network: keras.Model, run: Path) -> State:
+    if not (run / "state.json").is_file():
+        raise BadData(f"{run} holds no training to resume.")
+    state = State(**json.loads((run / "state.json").read_text()))
+    network.optimizer.build(network.trainable_variables)
+    network.load_weights(run / f"state_{state.epoch}.weights.h5")
+    return state
+
+
+def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict[str, float], run: Path) -> None:
+    better = row["val_loss"] < state.best_loss
+    if better:
+        state.best_loss, state.best_epoch = row["val_loss"], state.epoch
+    if better or config.keep == "last":
+        _save_network(network, run)
+    _log(row, state.epoch, run)
+    state.epoch += 1
+    network.save_weights(run / f"state_{state.epoch}.weights.h5")
+    # The state names its weights, and is replaced in one move: a kill leaves either the old pair or the new one.
+    temporary = run / "state.json.new"
+    temporary.write_text(json.dumps(asdict(state)))
+    temporary.replace(run / "state.json")
+    for old in run.glob("state_*.weights.h5"):
+        if old.name != f"state_{state.epoch}.weights.h5":
+            old.unlink()
+
+
+def _save_network(network: keras.Model, run: Path) -> None:
+    """The network in float32 and without the optimizer: `.keras` for use, `.weights.h5` to start from."""
+    optimizer, network.optimizer = network.optimizer, None
+    try:
+        network.save(run / "network.keras")
+        network.save_weights(run / "network.weights.h5")
+    finally:
+        network.optimizer = optimizer
+
+
+def _log(row: dict[str, float], epoch: int, run: Path) -> None:
+    path = run / "log.csv"
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        if fresh:
+            table.writerow(("epoch", *row))
+        table.writerow((epoch, *(f"{value:.6g}" for value in row.values())))
+    try:
+        from tensorboard.summary import Writer
+    except ImportError:
+        return  # the CSV log holds the same
+    writer = Writer(str(run / "events"))
+    for key, value in row.items():
+        writer.add_scalar(key, value, step=epoch)
+    writer.close()
+
+
+def _out_of_patience(state: State, config: TrainConfig) -> bool:
+    return config.patience is not None and state.epoch - 1 - state.best_epoch >= config.patience
+
+
+def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
+    for layer in network.layers:
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign(np.array([seed, epoch], generator.state.dtype))
+
+
+@click.command(help=__doc__)
+@click.argument("name", type=click.Choice(list(CONFIGS)))
+@click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
+@click.option("--fold", type=click.IntRange(0, FOLDS - 1), default=0, show_default=True, help="The fold held out.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
+@click.option("--resume", is_flag=True, help="Go on from the last finished epoch.")
+@click.option("--workers", default=1, show_default=True, help="Threads that prepare batches.")
+def main(name: str, data: Path, fold: int, runs: Path, resume: bool, workers: int) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        run = train(CONFIGS[name], name, fold, data, runs, resume, workers)
+    except HemoscopeError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"Trained {name} on fold {fold}: {run}")
+
+
+if __name__ == "__main__":
+    main()
