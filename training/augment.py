@@ -78,7 +78,14 @@ PIPELINES: dict[str, list[A.BasicTransform]] = {
     "anatomical": [
         A.HorizontalFlip(p=0.5),
         _affine(15, 0.15, 0.05, shear=4, probability=0.9),
-        A.OneOf([A.GaussianBlur(blur_limit=(3, 3), p=1), A.GaussNoise(std_range=(0.01, 0.06), p=1), A.Sharpen(alpha=(0.1, 0.3), p=1)], p=0.4),
+        A.OneOf(
+            [
+                A.GaussianBlur(blur_limit=(3, 3), p=1),
+                A.GaussNoise(std_range=(0.01, 0.06), p=1),
+                A.Sharpen(alpha=(0.1, 0.3), p=1),
+            ],
+            p=0.4,
+        ),
         A.OneOf([A.ImageCompression(quality_range=(40, 95), p=1), A.Downscale(scale_range=(0.5, 0.9), p=1)], p=0.15),
     ],
 }

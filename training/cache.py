@@ -52,7 +52,9 @@ def prepare(samples: Sequence[Sample], preprocess: Preprocess, folder: Path, wor
     """
     if preprocess.neighbours:
         raise BadData("Training on adjacent slices is not there yet: the preprocessing must have neighbours=0.")
-    what = json.dumps([preprocess.to_dict(), [(s.key, str(s.mask and s.mask.name), s.boxes) for s in samples]], default=vars)
+    what = json.dumps(
+        [preprocess.to_dict(), [(s.key, str(s.mask and s.mask.name), s.boxes) for s in samples]], default=vars
+    )
     place = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
     if not place.is_dir():
         _build(samples, preprocess, place, workers)

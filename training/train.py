@@ -153,9 +153,7 @@ def draw_weights(samples: list[Sample], config: TrainConfig) -> NDArray[np.float
     return np.array(weights)
 
 
-def _epoch(
-    prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: int, fold: int, workers: int
-) -> Batches:
+def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: int, fold: int, workers: int) -> Batches:
     seed = config.seed + 1_000_003 * fold + 10_007 * epoch
     if config.sampling == "copies":
         positive = np.array([sample.mask is not None for sample in prepared.samples])

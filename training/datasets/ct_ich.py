@@ -62,15 +62,11 @@ def _load_published(folder: Path) -> list[Sample]:
         labels = subtype_labels({name: named[name] for name in CLASSES})
         slices = folder / "Patients_CT" / f"{patient:03d}" / "brain"
         mask = slices / f"{number}_HGE_Seg.jpg"
-        samples.append(
-            _sample(str(patient), slices / f"{number}.jpg", labels, mask if mask.is_file() else None, ())
-        )
+        samples.append(_sample(str(patient), slices / f"{number}.jpg", labels, mask if mask.is_file() else None, ()))
     return samples
 
 
-def _sample(
-    patient: str, image: Path, labels: tuple[float, ...], mask: Path | None, boxes: tuple[Box, ...]
-) -> Sample:
+def _sample(patient: str, image: Path, labels: tuple[float, ...], mask: Path | None, boxes: tuple[Box, ...]) -> Sample:
     if mask is not None and labels[0] == 0:
         labels = (UNKNOWN,) * len(labels)  # a mask of blood on a slice labelled free of it: trust neither class
     return Sample(

@@ -1,0 +1,116 @@
+"""From a network's outputs to what is said of a slice. Serving and evaluation call this and nothing else.
+
+In: the outputs of one slice, its `Placement`, and the `Rule` that was fitted on validation patients. Out:
+`SliceFindings` on the scan's own grid.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hemoscope.explain import HeatMaps
+from hemoscope.findings import Finding, SliceFindings
+from hemoscope.labels import ANY, CLASSES
+from hemoscope.measurement import area_mm2, area_px
+from hemoscope.preprocessing import Placement
+
+TOP_SHARE = 0.002  # of the pixels: a segmentation network's evidence for blood is the mean logit of so many strongest
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How outputs become probabilities and decisions. Fitted on validation patients, never on test patients.
+
+    Attributes:
+        classes: the classes that the network assesses, in the order of `labels.CLASSES`.
+        temperature: the logits are divided by it (Guo et al., ICML 2017).
+        bias: added to the logits of each of `classes` before that; it undoes the oversampling of positives.
+        decision_low: below it, the probability of `any` means no hemorrhage.
+        decision_high: from it on, hemorrhage; between the two the reader abstains: uncertain.
+        mask_threshold: pixel probability from which a pixel is blood.
+    """
+
+    classes: tuple[str, ...]
+    temperature: float
+    bias: tuple[float, ...]
+    decision_low: float
+    decision_high: float
+    mask_threshold: float
+
+    def __post_init__(self) -> None:
+        if len(self.bias) != len(self.classes) or ANY not in self.classes or not set(self.classes) <= set(CLASSES):
+            raise ValueError(f"one bias a class, and `any` among them: got {self.classes} and {self.bias}")
+        if not (np.isfinite(self.temperature) and self.temperature > 0 and np.all(np.isfinite(self.bias))):
+            raise ValueError(f"temperature must be above 0 and the biases finite: got {self.temperature}, {self.bias}")
+        if not 0 <= self.decision_low <= self.decision_high <= 1 or not 0 < self.mask_threshold < 1:
+            raise ValueError("thresholds must lie in 0..1, the low one not above the high one")
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated probabilities from logits (..., classes), float64 of the same shape."""
+        scaled = (logits.astype(np.float64) + np.array(self.bias)) / self.temperature
+        result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(scaled, -60, 60)))
+        return result
+
+    def decide(self, probability: float) -> Finding:
+        """The finding for a probability of `any`."""
+        if probability >= self.decision_high:
+            return "hemorrhage"
+        return "none" if probability < self.decision_low else "uncertain"
+
+
+def class_logits(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The logits (classes,) of one slice: the class head's, or for a network without one, a single logit for `any`
+    from its strongest pixels.
+
+    Args:
+        outputs: `logits` (6,) or, without it, `mask` (size, size, 1) probabilities.
+    """
+    if "logits" in outputs:
+        return outputs["logits"]
+    pixels = np.clip(outputs["mask"].ravel().astype(np.float64), EPSILON, 1 - EPSILON)
+    strongest = np.partition(pixels, -max(round(TOP_SHARE * pixels.size), 1))[-max(round(TOP_SHARE * pixels.size), 1) :]
+    return np.array([np.mean(np.log(strongest / (1 - strongest)))], np.float32)
+
+
+def slice_findings(
+    outputs: Mapping[str, NDArray[np.float32]],
+    placement: Placement,
+    rule: Rule,
+    spacing_mm: tuple[float, float] | None,
+) -> SliceFindings:
+    """What is said of one slice.
+
+    Args:
+        outputs: of the network for this slice, float32: `mask` (size, size, 1) pixel probabilities; with a class head
+            also `logits` (6,) and `cams` (rows, columns, 6).
+        placement: where the input lay in the scan.
+        rule: calibration and thresholds.
+        spacing_mm: between rows and between columns, or None.
+    """
+    assessed = dict(zip(rule.classes, rule.probabilities(class_logits(outputs)).tolist(), strict=True))
+    finding = rule.decide(assessed[ANY])
+    mask_probability = placement.inverse(outputs["mask"][..., 0])
+    mask = mask_probability >= rule.mask_threshold
+    if finding == "none":
+        mask = np.zeros_like(mask)  # a mask without a finding would contradict it
+    return SliceFindings(
+        probabilities={name: assessed.get(name) for name in CLASSES},
+        finding=finding,
+        mask=mask,
+        mask_probability=mask_probability,
+        heat=HeatMaps(outputs["cams"], placement, CLASSES) if "cams" in outputs else {},
+        area_px=area_px(mask),
+        area_mm2=area_mm2(mask, spacing_mm),
+    )
+
+
+def largest_probabilities(slices: Sequence[SliceFindings]) -> dict[str, float | None]:
+    """The largest probability over the slices by class; None for a class that is not assessed."""
+    largest: dict[str, float | None] = {}
+    for name in CLASSES:
+        known = [p for p in (one.probabilities[name] for one in slices) if p is not None]
+        largest[name] = max(known) if known else None
+    return largest
