@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for a newer release on import otherwise
 
-import albumentations as A  # noqa: E402, N812
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import albumentations as A  # noqa: N812
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from hemoscope.preprocessing import Preprocess, apply_window  # noqa: E402
-from hemoscope.scan import Window  # noqa: E402
+from hemoscope.preprocessing import Preprocess, apply_window
+from hemoscope.scan import Window
 
 JITTER_SHIFT_HU, JITTER_GAIN = 4.0, 0.12
 

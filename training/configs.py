@@ -114,8 +114,8 @@ _READER = {
 }
 
 CONFIGS: dict[str, TrainConfig] = {
-    "unet": TrainConfig(network="unet", epochs=40, **_REPORT),
-    "two_branch": TrainConfig(network="two_branch", epochs=60, **_REPORT),
+    "unet": TrainConfig(network="unet", epochs=30, **_REPORT),
+    "two_branch": TrainConfig(network="two_branch", epochs=36, **_REPORT),
     # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
     # the size that it serves.
     "reader_96": TrainConfig(

@@ -1,0 +1,143 @@
+"""What the model cards say that no measurement can: titles, summaries, limits, and whom to cite.
+
+In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemoscope.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: its licence, and whom to cite."""
+
+    title: str
+    licence: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The words of one model card."""
+
+    title: str
+    summary: str
+    limits: tuple[str, ...]
+
+
+SOURCES = {
+    "ct_ich": Source(
+        "CT-ICH 1.3.0",
+        "CC BY 4.0",
+        "Hssayeni et al., Intracranial Hemorrhage Segmentation Using a Deep Convolutional Model, Data 2020, 5(1):14",
+    ),
+    "phe_sich": Source(
+        "PHE-SICH-CT-IDS",
+        "non-commercial, attribution, share-alike",
+        "Ma et al., PHE-SICH-CT-IDS, 2023",
+    ),
+    "rsna": Source(
+        "RSNA 2019 Intracranial Hemorrhage Detection",
+        "non-commercial research and education, with citation",
+        "Flanders et al., Radiology: Artificial Intelligence 2020, 2(3):e190211",
+    ),
+}
+
+_EVERY_MODEL = (
+    "Trained on a few thousand slices from a few scanners: other scanners, children, contrast, post-operative heads "
+    "and motion are not validated.",
+    "Reads slice by slice: a bleed that only neighbouring slices reveal is missed.",
+)
+_CT_ICH_ONLY = (
+    "Learnt from 26 patients' masks of one hospital, in the window 40/120: on pictures in a narrower window it is out "
+    "of its range.",
+    "Says whether and where there is blood, not of which subtype.",
+)
+
+CARDS = {
+    "reader": Card(
+        "Reader: six classes and a mask",
+        "Hemoscope's own network: one residual encoder, a mask and the six classes, trained on CT-ICH, PHE-SICH-CT-IDS "
+        "and RSNA 2019 at once.",
+        (
+            *_EVERY_MODEL,
+            "Epidural bleeds are rare in the data (see the figures' n): their probability is weakly supported.",
+            "Masks were learnt from one hospital's masks and from masks derived with Otsu's method; faint subarachnoid "
+            "blood is often missed by the mask.",
+        ),
+    ),
+    "unet": Card(
+        "U-Net of the report",
+        "The four-level U-Net of the report on binary segmentation (160 x 160, equalised and stretched), retrained on "
+        "CT-ICH with a patient-wise split.",
+        (*_EVERY_MODEL, *_CT_ICH_ONLY),
+    ),
+    "two_branch": Card(
+        "Two-branch network of the report",
+        "The two-branch network of the report on binary segmentation (160 x 160, equalised and stretched), retrained "
+        "on CT-ICH with a patient-wise split.",
+        (*_EVERY_MODEL, *_CT_ICH_ONLY),
+    ),
+}
+
+
+def write_card(folder: Path, manifest: Manifest, checked: int, keras_difference: float, half_difference: float) -> None:
+    """Write `folder/README.md` from the manifest and what the export measured.
+
+    Args:
+        folder: the weights folder.
+        manifest: its facts.
+        checked: slices on which the graph was compared.
+        keras_difference: largest difference of the float32 graph from Keras.
+        half_difference: largest difference in a probability that storing float16 weights makes; 0 if not stored so.
+    """
+    sides = "float16 weights, float32 arithmetic" if half_difference else "float32"
+    lines = [
+        f"# {manifest.title}",
+        "",
+        f"`{manifest.name}` {manifest.version}, {manifest.created}. {manifest.summary}",
+        "",
+        f"**{manifest.intended_use}**",
+        "",
+        f"- Licence of the weights: {manifest.licence}",
+        f"- Network: `{manifest.architecture}`, {manifest.parameters:,} parameters; `{manifest.graph}` holds {sides}",
+        f"- Input: {manifest.preprocess.size} x {manifest.preprocess.size} x {manifest.preprocess.channels}, windows "
+        + ", ".join(str(window) for window in manifest.preprocess.windows)
+        + f", frame `{manifest.preprocess.frame}`",
+        f"- Made with: `python -m training.train {manifest.config} --fold {manifest.fold}`, then `training.evaluate` "
+        "and `training.export`",
+        f"- The graph differs from Keras by at most {keras_difference:.1e} on {checked} real slices; storing float16 "
+        f"changes a probability by at most {half_difference:.1e}",
+        f"- Thresholds: {manifest.thresholds_chosen}",
+        "",
+        "## Trained on",
+        "",
+        "| set | patients | slices | licence | cite |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {data.set} | {data.patients} | {data.slices} | {data.licence} | {data.citation} |"
+            for data in manifest.training_data
+        ),
+        "",
+        f"## Figures on fold {manifest.fold}, whose patients it was neither trained nor tuned on",
+        "",
+        f"`python -m training.evaluate {manifest.name} --fold {manifest.fold}`, {manifest.created}; "
+        "95 % intervals by bootstrap over patients.",
+        "",
+        "| set | figure | value | 95 % interval | n | positive | note |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {m.set} | {m.name} | {m.value:.3f} | "
+            + ("-" if m.low is None or m.high is None else f"{m.low:.3f} to {m.high:.3f}")
+            + f" | {m.n} | {'-' if m.positives is None else m.positives} | {m.note} |"
+            for m in manifest.metrics
+        ),
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in manifest.limits),
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")

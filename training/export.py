@@ -1,0 +1,254 @@
+"""Export a trained and evaluated network to a folder of weights that serving loads without TensorFlow.
+
+    python -m training.export NAME --fold K --data DIR
+
+In: `runs/NAME/fold_K` with its `network.weights.h5`, `rule.json` and `metrics.json` (see `training.evaluate`). Out:
+`weights/NAME/`: the ONNX graph, `manifest.json` and `README.md` (the model card). The graph is compared with Keras on
+real slices before anything is written.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.labels import CLASSES
+from hemoscope.manifest import FILE, Manifest, Metric, TrainingData
+from hemoscope.preprocessing import Preprocess
+from training.cards import CARDS, SOURCES, write_card
+from training.configs import CONFIGS, TrainConfig
+from training.datasets.sample import Sample
+from training.evaluate import read_rule
+from training.folds import FOLDS, Folds
+from training.saved import load_network
+from training.train import load_split, run_folder, usable
+
+GRAPH = "network.onnx"
+CHECKED_SLICES = 32
+KERAS_TOLERANCE = 1e-4  # the float32 graph against Keras: probabilities and logits
+HALF_TOLERANCE = 5e-3  # the stored float16 weights against float32: probabilities
+SMALLEST_HALVED = 256  # weights; smaller tensors (biases, shapes) stay as they are
+PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "onnx", "tf2onnx", "onnxruntime")
+
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release: str) -> Path:
+    """Export and return the weights folder.
+
+    Raises:
+        BadData: if the run was not trained and evaluated, or if the graph does not compute what Keras computes.
+    """
+    config, run = CONFIGS[name], run_folder(runs, name, fold)
+    if not (run / "metrics.json").is_file():
+        raise BadData(f"Evaluate it first: python -m training.evaluate {name} --fold {fold}.")
+    network = load_network(run / "network.keras")
+    split = load_split(config, fold, data, runs)
+    batch = _check_slices(usable(split.test, config), config.preprocess)
+    exact = convert(network)
+    keras_difference = largest_difference(_keras_outputs(network, batch), run_graph(exact, batch))
+    if keras_difference > KERAS_TOLERANCE:
+        raise BadData(f"The exported graph differs from Keras by {keras_difference:.2g} (at most {KERAS_TOLERANCE}).")
+    stored = halve(exact)
+    half_difference = largest_difference(
+        _probabilities(run_graph(exact, batch)), _probabilities(run_graph(stored, batch))
+    )
+    if half_difference > HALF_TOLERANCE:
+        stored, half_difference = exact, 0.0
+    manifest = _manifest(name, fold, config, network, stored, run, runs, split.train, release)
+    folder = weights / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / GRAPH).write_bytes(stored)
+    (folder / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_card(folder, manifest, len(batch), keras_difference, half_difference)
+    return folder
+
+
+def convert(network: keras.Model) -> bytes:
+    """A Keras network as an ONNX graph in float32, with outputs of the same names and one free axis: the batch."""
+    size, channels = network.input_shape[1], network.input_shape[3]
+    network(np.zeros((1, size, size, channels), np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / GRAPH)
+        network.export(path, format="onnx", verbose=False)
+        graph = onnx.load(path)
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString()
+
+
+def halve(graph: bytes) -> bytes:
+    """The same graph with its large float32 weights stored as float16 and cast back when it is loaded.
+
+    The arithmetic stays float32: half the size on disk, and no need for float16 kernels.
+    """
+    model = onnx.load_from_string(graph)
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < SMALLEST_HALVED:
+            continue
+        name = weight.name
+        halved = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}/half")
+        weight.CopyFrom(halved)
+        casts.append(onnx.helper.make_node("Cast", [halved.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(casts + nodes)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def run_graph(graph: bytes, batch: NDArray[np.float32]) -> Outputs:
+    """The graph's outputs for a batch (n, size, size, channels), slice by slice as serving runs it."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    each = [session.run(names, {session.get_inputs()[0].name: tensor[None]}) for tensor in batch]
+    return {name: np.concatenate([outputs[place] for outputs in each]) for place, name in enumerate(names)}
+
+
+def largest_difference(expected: Outputs, found: Outputs) -> float:
+    """The largest absolute difference over all outputs.
+
+    Raises:
+        BadData: if they do not have the same names.
+    """
+    if set(expected) != set(found):
+        raise BadData(f"The graph puts out {sorted(found)}, the network {sorted(expected)}.")
+    return max(float(np.abs(expected[name] - found[name]).max()) for name in expected)
+
+
+def _probabilities(outputs: Outputs) -> Outputs:
+    kept = {"mask": outputs["mask"]}
+    if "logits" in outputs:
+        kept["classes"] = 1 / (1 + np.exp(-outputs["logits"]))
+    return kept
+
+
+def _keras_outputs(network: keras.Model, batch: NDArray[np.float32]) -> Outputs:
+    outputs = network.predict(batch, batch_size=8, verbose=0)
+    return {name: np.asarray(values) for name, values in outputs.items()}
+
+
+def _check_slices(samples: list[Sample], preprocess: Preprocess) -> NDArray[np.float32]:
+    step = max(len(samples) // CHECKED_SLICES, 1)
+    tensors = []
+    for sample in samples[::step][:CHECKED_SLICES]:
+        try:
+            tensors.append(preprocess.tensor(sample.scan(), 0)[0])
+        except HemoscopeError:
+            continue
+    if not tensors:
+        raise BadData("No slice of the test side could be read to check the graph with.")
+    return np.stack(tensors)
+
+
+def _manifest(
+    name: str,
+    fold: int,
+    config: TrainConfig,
+    network: keras.Model,
+    graph: bytes,
+    run: Path,
+    runs: Path,
+    trained_on: list[Sample],
+    release: str,
+) -> Manifest:
+    card, rule = CARDS[name], read_rule(run)
+    stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return Manifest(
+        name=name,
+        version=release,
+        title=card.title,
+        summary=card.summary,
+        task="classification+segmentation" if "logits" in network.output_names else "segmentation",
+        architecture=config.network,
+        arguments=dict(config.arguments),
+        preprocess=config.preprocess,
+        **(asdict(rule) | {"classes": tuple(name for name in CLASSES if name in rule.classes)}),
+        thresholds_chosen=stored["thresholds_chosen"],
+        training_data=_training_data(usable(trained_on, config)),
+        metrics=tuple(Metric(**entry) for entry in stored["metrics"]),
+        graph=GRAPH,
+        sha256=hashlib.sha256(graph).hexdigest(),
+        config=name,
+        seed=config.seed,
+        fold=fold,
+        split_sha256=Folds.read(runs / "folds.csv").sha256,
+        git_commit=_git_commit(),
+        backend=keras.backend.backend(),
+        packages=_packages(),
+        created=datetime.now(UTC).date().isoformat(),
+        parameters=int(network.count_params()),
+        licence=config.licence,
+        intended_use="Research and education. Not a medical device; not for decisions about patients.",
+        limits=card.limits,
+    )
+
+
+def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
+    by_set: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_set[sample.source].append(sample)
+    return tuple(
+        TrainingData(
+            set=SOURCES[source].title,
+            licence=SOURCES[source].licence,
+            citation=SOURCES[source].citation,
+            patients=len({sample.group for sample in members}),
+            slices=len(members),
+        )
+        for source, members in sorted(by_set.items())
+    )
+
+
+def _git_commit() -> str:
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@click.command(help=__doc__)
+@click.argument("name", type=click.Choice(sorted(CARDS)))
+@click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
+@click.option("--fold", type=click.IntRange(0, FOLDS - 1), default=0, show_default=True, help="The fold held out.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Runs folder.")
+@click.option("--weights", type=click.Path(path_type=Path), default=Path("weights"), show_default=True, help="Output.")
+@click.option("--release", default="0.1.0", show_default=True, help="Version of the weights.")
+def main(name: str, data: Path, fold: int, runs: Path, weights: Path, release: str) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        folder = export(name, fold, data, runs, weights, release)
+    except HemoscopeError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"Exported to {folder}")
+
+
+if __name__ == "__main__":
+    main()
