@@ -198,7 +198,9 @@ def models() -> None:
     import model
 
     manifests = model.manifests()
-    width = max((len(manifest.name) for manifest in manifests), default=0)
+    if not manifests:
+        raise click.ClickException("There are no models: the folder of weights is empty or missing.")
+    width = max(len(manifest.name) for manifest in manifests)
     for manifest in manifests:
         click.echo(f"{manifest.name:<{width}}  {manifest.version}  {manifest.task}  {manifest.licence}")
         click.echo(f"{'':<{width}}  {manifest.summary}")

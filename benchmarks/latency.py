@@ -82,15 +82,15 @@ def measure_keras(model_name: str, rounds: int) -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
-    from training.configs import CONFIGS
+    from model import manifests
     from training.networks import NETWORKS
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    config = CONFIGS[model_name]
-    size, channels = config.preprocess.size, config.preprocess.channels
+    manifest = next(manifest for manifest in manifests() if manifest.name == model_name)
+    size, channels = manifest.preprocess.size, manifest.preprocess.channels
     keras.config.set_dtype_policy("float32")
-    network = NETWORKS[config.network](size, channels, **config.arguments)
+    network = NETWORKS[manifest.architecture](size, channels, **manifest.arguments)
     compiled = tf.function(lambda image: network(image, training=False))
     image = tf.constant(np.random.default_rng(0).random((1, size, size, channels), np.float32))
     network_ms = median_ms(lambda: {name: out.numpy() for name, out in compiled(image).items()}, rounds)

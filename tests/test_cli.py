@@ -260,6 +260,13 @@ def test_models_are_listed_with_what_they_are_for(run, monkeypatch) -> None:
     assert run("models").stdout == ("reader  1.0.0  classification+segmentation  CC-BY-NC-SA-4.0\n        Reads.\n")
 
 
+def test_no_models_is_an_error(run, monkeypatch) -> None:
+    monkeypatch.setattr(model, "manifests", lambda: ())
+    result = run("models")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no models" in result.stderr
+
+
 def test_phantom_is_a_series_that_can_be_read_back(run, tmp_path: Path) -> None:
     folder = tmp_path / "head"
     result = run("phantom", folder, "--bleed", "intraparenchymal:20", "--slices", "8")
@@ -381,3 +388,23 @@ def test_without_flask_serve_says_what_to_install(monkeypatch) -> None:
     result = CliRunner().invoke(cli.main, ["serve"])
     assert result.exit_code == 1
     assert "pip install 'hemoscope[serve]'" in result.stderr
+
+
+@pytest.mark.skipif(not (ROOT / "weights" / "reader").is_dir(), reason="weights/reader is not in this checkout")
+def test_the_installed_command_reads_a_phantom_with_the_real_weights(tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / "hemoscope"
+    head, out = tmp_path / "head", tmp_path / "out.jsonl"
+    environment = {name: value for name, value in os.environ.items() if name != "HEMOSCOPE_WEIGHTS"}
+    for arguments in (
+        ["phantom", head, "--bleed", "intraparenchymal:60", "--slices", "9"],
+        ["predict", head, "--json", out, "--masks", tmp_path / "masks"],
+    ):
+        subprocess.run([command, *arguments], check=True, cwd=tmp_path, env=environment, timeout=60)
+    said = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert len(said) == 9
+    assert all(list(each) == KEYS and each["model"] == "reader" for each in said)
+    assert all(0 <= probability <= 1 for each in said for probability in each["probabilities"].values())
+    for each in said:
+        mask = cv2.imread(str(tmp_path / "masks" / f"{Path(each['path']).stem}.png"), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (512, 512)
+        assert int((mask == 255).sum()) == each["area_px"] == 512 * 512 - int((mask == 0).sum())
