@@ -1,8 +1,10 @@
 """The direction of imports: app, cli -> web -> model -> hemoscope <- training. Read from the source, and run."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,37 @@ def test_importing_the_servers_parts_loads_no_training_library() -> None:
 
 def test_the_command_line_starts_without_flask_and_opencv() -> None:
     assert not loaded_after("import cli") & (TRAINING_ONLY | {"flask", "cv2", "pydicom", "onnxruntime"})
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = {
+    "hemoscope": [],
+    "model": [],
+    "cli": ["serve"],
+    "web": ["serve"],
+    "app": ["serve"],
+    "training": ["train"],
+    "benchmarks": ["serve", "train", "dev"],
+    "tests": ["serve", "train", "dev"],
+}
+# Modules that come with a declared distribution which is not named after them, or which builds on their own.
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "openjpeg": "pylibjpeg-openjpeg",
+    "jpeg_ls": "pyjpegls",
+    "tensorflow": "tensorflow-cpu",
+    "werkzeug": "flask",
+}
+
+
+@pytest.mark.parametrize("part", EXTRAS)
+def test_every_library_that_is_imported_is_declared(part: str) -> None:
+    declared = [
+        *PROJECT["dependencies"],
+        *(each for extra in EXTRAS[part] for each in PROJECT["optional-dependencies"][extra]),
+    ]
+    names = {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in declared}
+    imported = set().union(*(imports_of(file.read_text("utf-8")) for file in files_of(part)))
+    foreign = imported - OWN - set(sys.stdlib_module_names) - {"conftest"}
+    assert {name for name in foreign if DISTRIBUTIONS.get(name, name.replace("_", "-")).lower() not in names} == set()
