@@ -142,3 +142,10 @@ def test_every_library_that_is_imported_is_declared(part: str) -> None:
     imported = set().union(*(imports_of(file.read_text("utf-8")) for file in files_of(part)))
     foreign = imported - OWN - set(sys.stdlib_module_names) - {"conftest"}
     assert {name for name in foreign if DISTRIBUTIONS.get(name, name.replace("_", "-")).lower() not in names} == set()
+
+
+def test_the_loader_of_unexported_trainings_is_where_serving_looks_for_it() -> None:
+    module, function = PROJECT["entry-points"]["hemoscope.loaders"]["keras"].split(":")
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert 'entry_points(group="hemoscope.loaders", name="keras")' in (ROOT / "model.py").read_text("utf-8")
