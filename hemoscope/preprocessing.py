@@ -31,7 +31,9 @@ WINDOWS: dict[str, Window] = {
 }
 
 TISSUE_HU = 8.0  # above air, fat and the table's foam; below brain and blood
-BONE_HU = 79.5  # pictures in the brain window end at 80 HU, so bone is what reaches the end
+BONE_HU = 200.0  # above clotted blood, which stays below 100 HU
+BONE_TOLERANCE_HU = 3.0  # pictures in a narrow window end below bone: there bone is what comes this near to the end
+BONE_SHARE = 0.3  # of a reduced pixel: thin bone fills it only in part
 HEAD_MARGIN = 0.03  # of the head's larger side, on each side
 SMALLEST_HEAD = 0.02  # of the image's area; below it there is no head to crop to
 DETECTION_PX = 160  # the head and the skull are looked for on an image reduced to this side
@@ -114,18 +116,28 @@ class Preprocess:
     scale: Literal["unit", "signed"] = "unit"
 
     def __post_init__(self) -> None:
-        if not 16 <= self.size <= 2048:
-            raise ValueError(f"size must be 16..2048 px, got {self.size}")
+        # Settings come from files too, where 1.5 neighbours or a text for a number can stand.
+        if type(self.size) is not int or not 16 <= self.size <= 2048:
+            raise ValueError(f"size must be a whole number of 16..2048 px, got {self.size!r}")
         if not self.windows:
             raise ValueError("at least one window is needed")
-        if not 0 <= self.neighbours <= 5:
-            raise ValueError(f"neighbours must be 0..5, got {self.neighbours}")
+        if not all(np.isfinite(w.level) and np.isfinite(w.width) and w.width > 0 for w in self.windows):
+            raise ValueError(f"windows need a finite level and a finite width above 0, got {self.windows}")
+        if type(self.neighbours) is not int or not 0 <= self.neighbours <= 5:
+            raise ValueError(f"neighbours must be a whole number of 0..5, got {self.neighbours!r}")
         if self.frame not in ("whole", "head", "canvas"):
             raise ValueError(f"frame must be whole, head or canvas, got {self.frame!r}")
         if (self.frame == "canvas") != (self.canvas_px is not None):
             raise ValueError("canvas_px goes with frame 'canvas', and only with it")
+        if self.canvas_px is not None and (type(self.canvas_px) is not int or not 16 <= self.canvas_px <= 8192):
+            raise ValueError(f"canvas_px must be a whole number of 16..8192 px, got {self.canvas_px!r}")
+        if type(self.intracranial) is not bool or type(self.equalise) is not bool:
+            raise ValueError(f"intracranial and equalise are yes or no, got {self.intracranial!r}, {self.equalise!r}")
         if self.stretch is not None and not 0 <= self.stretch[0] < self.stretch[1] <= 100:
             raise ValueError(f"stretch must be two rising percentiles, got {self.stretch}")
+        clip = self.clahe_clip
+        if clip is not None and (type(clip) not in (int, float) or not (np.isfinite(clip) and clip > 0)):
+            raise ValueError(f"clahe_clip must be a number above 0, got {clip!r}")
         if self.scale not in ("unit", "signed"):
             raise ValueError(f"scale must be unit or signed, got {self.scale!r}")
 
@@ -183,14 +195,19 @@ class Preprocess:
             BadWeights: for unknown or missing keys, or values that make no sense.
         """
         known = {field.name for field in fields(cls)}
+        if not isinstance(stored, dict):
+            raise BadWeights(f"The preprocessing must be an object of settings, got {type(stored).__name__}.")
         if set(stored) != known:
             unknown, missing = sorted(set(stored) - known), sorted(known - set(stored))
             raise BadWeights(f"The preprocessing has unknown keys {unknown} and lacks {missing}.")
         try:
             windows = tuple(Window(float(level), float(width)) for level, width in stored["windows"])
-            stretch = None if stored["stretch"] is None else (float(stored["stretch"][0]), float(stored["stretch"][1]))
+            stretch = stored["stretch"]
+            if stretch is not None:
+                low, high = stretch
+                stretch = (float(low), float(high))
             return cls(**(stored | {"windows": windows, "stretch": stretch}))
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadWeights(f"The preprocessing cannot be read: {error}.") from error
 
     def _placement(self, hu: NDArray[np.float32]) -> Placement:
@@ -209,7 +226,7 @@ class Preprocess:
         grey = apply_window(hu, window)
         if inside is not None:
             grey = grey * inside
-        channel = np.rint(placement.forward(grey) * np.float32(255)).astype(np.uint8)
+        channel: NDArray[np.uint8] = np.rint(placement.forward(grey) * np.float32(255)).astype(np.uint8)
         if self.equalise:
             channel = cv2.equalizeHist(channel).astype(np.uint8)
         if self.stretch is not None:
@@ -230,8 +247,9 @@ def stretch_contrast(channel: NDArray[np.uint8], low: float, high: float) -> NDA
     darkest, brightest = np.percentile(channel, (low, high))
     if brightest <= darkest:
         return channel
-    table = np.clip((np.arange(256) - darkest) * (255 / (brightest - darkest)), 0, 255)
-    return np.rint(table).astype(np.uint8)[channel]
+    table = np.rint(np.clip((np.arange(256) - darkest) * (255 / (brightest - darkest)), 0, 255))
+    stretched: NDArray[np.uint8] = table.astype(np.uint8)[channel]
+    return stretched
 
 
 def head_box(hu: NDArray[np.float32]) -> tuple[int, int, int, int]:
@@ -267,12 +285,13 @@ def intracranial_mask(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
     Returns:
         bool (rows, columns). Where no skull encloses anything (a slice above the brain, a skull cut by the edge of the
         picture, a wide craniectomy) it is the whole image: hiding a bleed would be worse than showing the scalp.
-        Blood at 80 HU and more that touches the skull counts as bone.
+        In Hounsfield units no blood counts as bone. In a picture, blood that touches the skull and is as bright as the
+        window's upper end cannot be told from it and is lost.
     """
     rows, columns = hu.shape
-    reduced = _reduced(np.clip(hu, 0, 80), max(rows, columns) / DETECTION_PX)
-    bone = (reduced >= BONE_HU * 0.9).astype(np.uint8)
-    bone = cv2.morphologyEx(bone, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
+    solid = hu >= min(float(hu.max()), BONE_HU) - BONE_TOLERANCE_HU
+    skull = (_reduced(solid.astype(np.float32), max(rows, columns) / DETECTION_PX) >= BONE_SHARE).astype(np.uint8)
+    bone = cv2.morphologyEx(skull, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     surroundings = cv2.copyMakeBorder(1 - bone, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     cv2.floodFill(surroundings, None, (0, 0), 0)
     enclosed = surroundings[1:-1, 1:-1]

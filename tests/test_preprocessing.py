@@ -290,6 +290,16 @@ def test_without_a_closed_skull_nothing_is_hidden(plane):
     assert intracranial_mask(plane).all()
 
 
+@pytest.mark.parametrize("blood_hu", [72, 78, 95])
+def test_acute_blood_beside_the_skull_is_kept(blood_hu):
+    bleed = Bleed("subdural", 40, side="right", hu=blood_hu)
+    made = make_phantom([bleed], slices=5, rows=256, columns=256, spacing_mm=0.9, slice_spacing_mm=20, noise_hu=3)
+    for hu, labels in zip(made.scan.hu, made.labels, strict=True):
+        blood = (labels > 0) & (hu < 110)  # the rest shares its pixel with bone
+        if blood.sum() > 50:
+            assert intracranial_mask(hu)[blood].mean() >= 0.99
+
+
 def test_a_burr_hole_does_not_open_the_skull(phantom):
     hu = phantom.scan.hu[1].copy()
     whole = intracranial_mask(hu)
@@ -338,11 +348,32 @@ def test_every_setting_is_stored():
         ({"stretch": [98, 2]}, "percentiles"),
         ({"stretch": [2]}, "cannot be read"),
         ({"scale": "log"}, "'log'"),
+        ({"size": 64.0}, "whole number"),
+        ({"size": True}, "whole number"),
+        ({"neighbours": 1.5}, "whole number"),
+        ({"frame": "canvas", "canvas_px": 8}, "16..8192"),
+        ({"frame": "canvas", "canvas_px": "100"}, "whole number"),
+        ({"intracranial": 1}, "yes or no"),
+        ({"equalise": "no"}, "yes or no"),
+        ({"clahe_clip": 0}, "above 0"),
+        ({"clahe_clip": "2"}, "above 0"),
+        ({"clahe_clip": float("nan")}, "above 0"),
+        ({"windows": [[40, 0]]}, "width above 0"),
+        ({"windows": [[float("inf"), 80]]}, "finite level"),
+        ({"windows": [[10**400, 80]]}, "cannot be read"),
+        ({"stretch": [2, 98, 99]}, "cannot be read"),
+        ({"stretch": {"low": 2}}, "cannot be read"),
     ],
 )
 def test_stored_settings_that_make_no_sense_are_refused(change, message):
     with pytest.raises(BadWeights, match=message):
         Preprocess.from_dict(Preprocess(64).to_dict() | change)
+
+
+@pytest.mark.parametrize("stored", [None, [], "whole", 3])
+def test_what_is_no_object_of_settings_is_refused(stored):
+    with pytest.raises(BadWeights, match="object of settings"):
+        Preprocess.from_dict(stored)
 
 
 @pytest.mark.parametrize("key", sorted(Preprocess(64).to_dict()))
