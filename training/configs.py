@@ -121,7 +121,7 @@ CONFIGS: dict[str, TrainConfig] = {
     "reader_96": TrainConfig(
         preprocess=Preprocess(size=96, windows=READER_WINDOWS, frame="head"),
         slices_per_epoch=6000,
-        epochs=20,
+        epochs=14,
         learning_rate=2e-3,
         warmup=1,
         final_rate=0.1,
