@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from hemoscope.errors import BadWeights
-from hemoscope.labels import CLASSES
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
 
@@ -122,9 +121,12 @@ class Manifest:
             unknown, missing = sorted(set(stored) - known), sorted(known - set(stored))
             raise BadWeights(f"The manifest has unknown keys {unknown} and lacks {missing}.")
         try:
+            for field in fields(cls):
+                if field.type in (str, int) and type(stored[field.name]) is not field.type:
+                    raise ValueError(f"{field.name} must be {field.type.__name__}, got {stored[field.name]!r}")
             values = dict(stored) | {
                 "preprocess": Preprocess.from_dict(stored["preprocess"]),
-                "classes": tuple(name for name in CLASSES if name in stored["classes"]),
+                "classes": tuple(stored["classes"]),
                 "bias": tuple(float(value) for value in stored["bias"]),
                 "training_data": tuple(TrainingData(**entry) for entry in stored["training_data"]),
                 "metrics": tuple(Metric(**entry) for entry in stored["metrics"]),

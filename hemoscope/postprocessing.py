@@ -41,8 +41,10 @@ class Rule:
     mask_threshold: float
 
     def __post_init__(self) -> None:
-        if len(self.bias) != len(self.classes) or ANY not in self.classes or not set(self.classes) <= set(CLASSES):
-            raise ValueError(f"one bias a class, and `any` among them: got {self.classes} and {self.bias}")
+        if ANY not in self.classes or self.classes != tuple(name for name in CLASSES if name in self.classes):
+            raise ValueError(f"classes must hold `any` and come in the order of {CLASSES}: got {self.classes}")
+        if len(self.bias) != len(self.classes):
+            raise ValueError(f"one bias a class: got {self.classes} and {self.bias}")
         if not (np.isfinite(self.temperature) and self.temperature > 0 and np.all(np.isfinite(self.bias))):
             raise ValueError(f"temperature must be above 0 and the biases finite: got {self.temperature}, {self.bias}")
         if not 0 <= self.decision_low <= self.decision_high <= 1 or not 0 < self.mask_threshold < 1:

@@ -4,7 +4,9 @@ In: uint8 pixels (size, size, channels) from `Preprocess.pixels` and a uint8 tar
 shapes. Each call takes its own seed, so that a resumed training sees what an uninterrupted one would have seen.
 """
 
+import copy
 import os
+import threading
 from collections.abc import Sequence
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for a newer release on import otherwise
@@ -29,19 +31,27 @@ class Augment:
             raise ValueError(f"There is no augmentation {name!r}; there are {', '.join(PIPELINES)}.")
         self.jitter = name == "anatomical" and _one_base_window(preprocess.windows)
         self.windows = preprocess.windows
-        self.pipeline = A.Compose(PIPELINES[name], seed=0)
+        self.name = name
+        # A pipeline holds its random state, so each thread that prepares batches has its own.
+        self._of_thread = threading.local()
 
     def __call__(
         self, pixels: NDArray[np.uint8], target: NDArray[np.uint8], seed: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Augment one slice; the same seed gives the same result."""
-        self.pipeline.set_random_seed(seed % 2**31)
+        pipeline = self._pipeline()
+        pipeline.set_random_seed(seed % 2**31)
         if not self.jitter:
-            both = self.pipeline(image=pixels, mask=target)
+            both = pipeline(image=pixels, mask=target)
             return both["image"].reshape(pixels.shape), both["mask"]
         # The other windows lie inside the first: draw them anew from it after it was shifted and stretched.
-        both = self.pipeline(image=np.ascontiguousarray(pixels[..., 0]), mask=target)
+        both = pipeline(image=np.ascontiguousarray(pixels[..., 0]), mask=target)
         return _jittered(both["image"], self.windows, np.random.default_rng(seed)), both["mask"]
+
+    def _pipeline(self) -> A.Compose:
+        if not hasattr(self._of_thread, "pipeline"):
+            self._of_thread.pipeline = A.Compose(copy.deepcopy(PIPELINES[self.name]), seed=0)
+        return self._of_thread.pipeline
 
 
 def _one_base_window(windows: Sequence[Window]) -> bool:

@@ -196,7 +196,15 @@ def _resume(network: keras.Model, run: Path) -> State:
     state = State(**json.loads((run / "state.json").read_text()))
     network.optimizer.build(network.trainable_variables)
     network.load_weights(run / f"state_{state.epoch}.weights.h5")
+    _forget_unfinished(state.epoch, run)
     return state
+
+
+def _forget_unfinished(epoch: int, run: Path) -> None:
+    """Drop what the CSV log holds of an epoch that was logged but not checkpointed before a kill."""
+    path = run / "log.csv"
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([head, *rows[:epoch]]) + "\n", encoding="utf-8")
 
 
 def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict[str, float], run: Path) -> None:

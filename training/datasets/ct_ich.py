@@ -60,13 +60,21 @@ def _load_published(folder: Path) -> list[Sample]:
             continue
         named = row | {ANY: "0" if row["no_hemorrhage"] == "1" else "1"}
         labels = subtype_labels({name: named[name] for name in CLASSES})
-        slices = folder / "Patients_CT" / f"{patient:03d}" / "brain"
-        mask = slices / f"{number}_HGE_Seg.jpg"
-        samples.append(_sample(str(patient), slices / f"{number}.jpg", labels, mask if mask.is_file() else None, ()))
+        name = f"{patient:03d}/brain/{number}.jpg"  # the files of all patients are named 1.jpg, 2.jpg, ...
+        image = folder / "Patients_CT" / name
+        mask = image.with_name(f"{number}_HGE_Seg.jpg")
+        samples.append(_sample(str(patient), image, labels, mask if mask.is_file() else None, (), name))
     return samples
 
 
-def _sample(patient: str, image: Path, labels: tuple[float, ...], mask: Path | None, boxes: tuple[Box, ...]) -> Sample:
+def _sample(
+    patient: str,
+    image: Path,
+    labels: tuple[float, ...],
+    mask: Path | None,
+    boxes: tuple[Box, ...],
+    name: str = "",
+) -> Sample:
     if mask is not None and labels[0] == 0:
         labels = (UNKNOWN,) * len(labels)  # a mask of blood on a slice labelled free of it: trust neither class
     return Sample(
@@ -78,4 +86,5 @@ def _sample(patient: str, image: Path, labels: tuple[float, ...], mask: Path | N
         mask=mask,
         blood_free=labels[0] == 0,
         boxes=boxes,
+        name=name,
     )

@@ -47,6 +47,7 @@ class Sample:
         mask: a picture, above 127 where there is blood, or None.
         blood_free: True where the whole slice is known to hold no blood.
         boxes: rectangles with some blood in each and none outside; empty if there are none.
+        name: unique within the set and the same on every machine; by default the image's folder and file name.
     """
 
     source: str
@@ -57,11 +58,12 @@ class Sample:
     mask: Path | None = None
     blood_free: bool = False
     boxes: tuple[Box, ...] = ()
+    name: str = ""
 
     @property
     def key(self) -> str:
         """Unique over all sets and the same on every machine."""
-        return f"{self.source}/{self.image.parent.name}/{self.image.name}"
+        return f"{self.source}/{self.name or f'{self.image.parent.name}/{self.image.name}'}"
 
     @property
     def group(self) -> str:
