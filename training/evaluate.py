@@ -1,0 +1,194 @@
+"""Evaluate a training out of fold: patients that it never saw, on the path that serving takes.
+
+    python -m training.evaluate NAME --data DIR --fold K [--fold K2 ...]
+
+In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these runs and the data. The validation side
+gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json`, `metrics.json`,
+`report.html` with `report/*.png`, and for each side `validation.csv`, `test.csv` and `.npz`. Several folds are pooled
+in `runs/NAME/pooled/`, each slice judged by the rule of its own fold.
+
+Pixel figures leave out slices whose blood lies unknown or only inside boxes.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.manifest import Metric
+from training.calibrate import fit_rule, read_rule, write_rule
+from training.datasets import load_samples
+from training.datasets.sample import Sample
+from training.figures import curves, figures
+from training.folds import FOLDS, Folds, Split
+from training.predictions import Judged, Predictions, join, judge, predict, write_table
+from training.report import write_report
+from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
+
+METRICS_FILE = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        name, folds: of the training.
+        thresholds_chosen: a sentence, or one a fold.
+        metrics: over the test sides.
+        curves: see `figures.curves`.
+        skipped: slices that could not be read.
+    """
+
+    name: str
+    folds: tuple[int, ...]
+    thresholds_chosen: str
+    metrics: tuple[Metric, ...]
+    curves: dict[str, Any]
+    skipped: int
+
+
+def evaluate(name: str, folds: Sequence[int], data: Path, runs: Path, reuse: bool = False) -> Path:
+    """Evaluate the folds one by one, pool them where they are several, and return the folder of the result.
+
+    Args:
+        name: of the training.
+        folds: at least one.
+        data: the data folder.
+        runs: where trainings write.
+        reuse: take the predictions that an evaluation of the same network left, instead of reading the slices again.
+
+    Raises:
+        BadData, BadWeights: if a training, its files or the data are missing, or do not go together.
+    """
+    judged, sentences = [], []
+    for fold in folds:
+        one, sentence = _evaluate_fold(name, fold, data, runs, reuse)
+        judged.append(one)
+        sentences.append(sentence)
+    if len(folds) == 1:
+        return runs / name / f"fold_{folds[0]}"
+    return _write(name, tuple(folds), join(judged), sentences, runs / name / "pooled", log=None)
+
+
+def trained_folds(name: str, runs: Path) -> list[int]:
+    """The folds of a training that have a network."""
+    return [fold for fold in range(FOLDS) if (runs / name / f"fold_{fold}" / NETWORK_FILE).is_file()]
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """What an evaluation wrote into a run's folder.
+
+    Raises:
+        BadData: if there is none, or it is garbled.
+    """
+    try:
+        stored = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        return Evaluation(
+            **stored
+            | {
+                "folds": tuple(stored["folds"]),
+                "metrics": tuple(Metric(**metric) for metric in stored["metrics"]),
+            }
+        )
+    except FileNotFoundError:
+        raise BadData(f"{folder} was not evaluated: run `python -m training.evaluate` first.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{folder / METRICS_FILE} cannot be read: {error}.") from None
+
+
+def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) -> tuple[Judged, str]:
+    run = runs / name / f"fold_{fold}"
+    if not (run / NETWORK_FILE).is_file():
+        raise BadData(
+            f"There is no trained network in {run}: run `python -m training.train {name} --fold {fold}` first."
+        )
+    split = _split(run, fold, data, runs)
+    validation, test = _predictions(run, split, reuse)
+    fitted, sentence = fit_rule(validation, fold)
+    write_rule(fitted, sentence, run)
+    rule = read_rule(run)  # judged by what was stored, as serving is
+    write_table(judge(validation, rule), run / "validation.csv")
+    judged = judge(test, rule)
+    write_table(judged, run / "test.csv")
+    _write(name, (fold,), judged, [sentence], run, log=run / "log.csv")
+    return judged, sentence
+
+
+def _split(run: Path, fold: int, data: Path, runs: Path) -> Split:
+    # Never made here: folds that were dealt anew could put patients that were trained on to the test side.
+    return Folds.read(runs / "folds.csv").split(load_samples(data, read_config(run)["sets"]), fold)
+
+
+def _predictions(run: Path, split: Split, reuse: bool) -> list[Predictions]:
+    of = fingerprint(run / NETWORK_FILE)
+    sides: dict[str, list[Sample]] = {"validation": split.validation, "test": split.test}
+    if reuse:
+        return [Predictions.read(run / f"{side}.npz", of) for side in sides]
+    network, preprocess = load_network(run / NETWORK_FILE), read_preprocess(run)
+    found = []
+    for side, samples in sides.items():
+        if not samples:
+            raise BadData(f"The {side} side of {run} has no slices.")
+        predictions = predict(network, preprocess, samples, f"Reading {len(samples)} {side} slices")
+        predictions.save(run / f"{side}.npz", of)
+        found.append(predictions)
+    return found
+
+
+def _write(
+    name: str, folds: tuple[int, ...], judged: Judged, sentences: Sequence[str], folder: Path, log: Path | None
+) -> Path:
+    evaluation = Evaluation(
+        name, folds, " ".join(sentences), figures(judged), curves(judged), judged.predictions.skipped
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(evaluation), indent=1, allow_nan=False)
+    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
+    title = f"{name}, fold {', '.join(map(str, folds))}"
+    write_report(title, evaluation.metrics, evaluation.curves, evaluation.thresholds_chosen, log, folder)
+    return folder
+
+
+def _folds(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    allowed = [*map(str, range(FOLDS)), "all"]
+    for value in values:
+        if value not in allowed:
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(allowed)}.")
+    return values
+
+
+@click.command(help=__doc__)
+@click.argument("name")
+@click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
+@click.option(
+    "--fold", "chosen", multiple=True, default=("0",), show_default=True, callback=_folds,
+    help="The fold held out; may be repeated; `all` takes every fold that was trained.",
+)  # fmt: skip
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
+@click.option("--reuse", is_flag=True, help="Take the predictions that are there; read no slice again.")
+def main(name: str, data: Path, chosen: tuple[str, ...], runs: Path, reuse: bool) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    folds = trained_folds(name, runs) if "all" in chosen else sorted({int(fold) for fold in chosen})
+    try:
+        if not folds:
+            raise BadData(f"{runs / name} holds no trained network: run `python -m training.train {name}` first.")
+        folder = evaluate(name, folds, data, runs, reuse)
+        found = read_evaluation(folder)
+    except HemoscopeError as error:
+        raise click.ClickException(str(error)) from None
+    for metric in found.metrics:
+        interval = "" if metric.low is None else f"  ({metric.low:.3f} to {metric.high:.3f})"
+        click.echo(
+            f"{metric.set:10} {metric.name:38} {metric.value:.3f}{interval}  n {metric.n}, {metric.positives} pos."
+        )
+    click.echo(f"Research use, not a medical device. The page: {folder / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""What a network says of one side of a fold, slice by slice, on the path that serving takes.
+
+In: a Keras network, its `Preprocess` and samples. Out: `Predictions`, one logit a class and slice, and for the slices
+whose every pixel is known the pixels counted by score on the image's own grid. Probability maps are not kept: 8 KB a
+slice are, whatever its size. With a `Rule` they become `Judged`: what serving would have said.
+"""
+
+import csv
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.labels import ANY, CLASSES
+from hemoscope.metrics import Counts, ScoreHistogram
+from hemoscope.postprocessing import Rule, class_logits
+from hemoscope.preprocessing import Preprocess
+from training.datasets.sample import BLOOD, Sample
+
+log = logging.getLogger(__name__)
+
+BINS = 1024  # a power of two: a score and a threshold at a bin's edge compare as they do in serving, without rounding
+BATCH = 16
+FINDINGS = ("none", "uncertain", "hemorrhage")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A network's answers for n slices, m of them with known pixels.
+
+    Attributes:
+        classes: the classes of the logits, in the order of `labels.CLASSES`.
+        keys, groups, sources: str (n,), see `Sample`.
+        labels: float64 (n, 6), 1, 0 or NaN.
+        logits: float32 (n, classes), before any calibration.
+        pixel_slices: int64 (m,), which slices `pixels` belongs to: those with a mask or without any blood, of the
+            sets that have masks. Where blood lies unknown, or only a box says where, no pixel is counted.
+        pixels: int32 (m, 2, BINS), pixels without and with blood by their score in steps of 1 / BINS.
+        skipped: slices that could not be read.
+    """
+
+    classes: tuple[str, ...]
+    keys: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    labels: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    pixel_slices: NDArray[np.int64]
+    pixels: NDArray[np.int32]
+    skipped: int
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write an .npz file; `fingerprint` is the sha256 of the network that they are of."""
+        stored = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        np.savez_compressed(path, fingerprint=np.array(fingerprint), **stored)
+
+    @classmethod
+    def read(cls, path: Path, fingerprint: str) -> "Predictions":
+        """Read `save`'s file.
+
+        Raises:
+            BadData: if it is not there, or is of another network.
+        """
+        if not path.is_file():
+            raise BadData(f"There are no predictions {path}: evaluate without --reuse.")
+        with np.load(path) as stored:
+            if str(stored["fingerprint"]) != fingerprint:
+                raise BadData(f"{path} is of another network than the one beside it: evaluate without --reuse.")
+            values = {field.name: stored[field.name] for field in fields(cls)}
+        return cls(**values | {"classes": tuple(values["classes"].tolist()), "skipped": int(values["skipped"])})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions and what a rule makes of them.
+
+    Attributes:
+        predictions: of n slices, m of them with known pixels.
+        probabilities: float64 (n, classes), calibrated.
+        findings: int8 (n,), places in FINDINGS.
+        counts: int64 (m, 4), true and false positive, false and true negative pixels of the mask that is shown: at
+            the mask threshold, and empty where the finding is `none`.
+    """
+
+    predictions: Predictions
+    probabilities: NDArray[np.float64]
+    findings: NDArray[np.int8]
+    counts: NDArray[np.int64]
+
+    def slice_counts(self) -> list[Counts]:
+        """`counts`, one `Counts` a slice with known pixels."""
+        return [Counts(*row) for row in self.counts.tolist()]
+
+
+def predict(network: keras.Model, preprocess: Preprocess, samples: Sequence[Sample], label: str) -> Predictions:
+    """Run the samples through preprocessing, network and the way back to the image's own grid.
+
+    Args:
+        network: in float32, see `saved.load_network`.
+        preprocess: the network's own.
+        samples: one side of a fold.
+        label: what the progress bar says.
+
+    Raises:
+        BadData: if not one slice can be read.
+    """
+    with_masks = {sample.source for sample in samples if sample.mask is not None}
+    read: list[Sample] = []
+    logits, pixel_slices, pixels = [], [], []
+    with click.progressbar(length=len(samples), label=label, file=sys.stderr) as bar:
+        for start in range(0, len(samples), BATCH):
+            prepared = [
+                one for one in (_prepare(sample, preprocess) for sample in samples[start : start + BATCH]) if one
+            ]
+            if prepared:
+                outputs = network.predict_on_batch(np.stack([tensor for _, tensor, _, _ in prepared]))
+            for place, (sample, _, placement, target) in enumerate(prepared):
+                answer = {name: np.asarray(values[place], np.float32) for name, values in outputs.items()}
+                logits.append(class_logits(answer))
+                if target is not None and sample.source in with_masks:
+                    histogram = ScoreHistogram(BINS)
+                    histogram.add(target == BLOOD, placement.inverse(answer["mask"][..., 0]))
+                    pixel_slices.append(len(read))
+                    pixels.append(np.stack([histogram.negatives, histogram.positives]).astype(np.int32))
+                read.append(sample)
+            bar.update(min(BATCH, len(samples) - start))
+    if not read:
+        raise BadData(f"None of {len(samples)} slices could be read.")
+    return Predictions(
+        classes=CLASSES if "logits" in network.output_names else (ANY,),
+        keys=np.array([sample.key for sample in read]),
+        groups=np.array([sample.group for sample in read]),
+        sources=np.array([sample.source for sample in read]),
+        labels=np.array([sample.labels for sample in read], np.float64),
+        logits=np.stack(logits),
+        pixel_slices=np.array(pixel_slices, np.int64),
+        pixels=np.stack(pixels) if pixels else np.zeros((0, 2, BINS), np.int32),
+        skipped=len(samples) - len(read),
+    )
+
+
+def judge(predictions: Predictions, rule: Rule) -> Judged:
+    """What serving says with this rule, see `postprocessing.slice_findings`."""
+    probabilities = rule.probabilities(predictions.logits)
+    assessed = probabilities[:, rule.classes.index(ANY)].tolist()
+    findings = np.array([FINDINGS.index(rule.decide(probability)) for probability in assessed], np.int8)
+    edge = round(rule.mask_threshold * BINS)
+    negatives, positives = predictions.pixels.astype(np.int64).transpose(1, 0, 2)
+    shown = findings[predictions.pixel_slices] > 0
+    found, wrong = positives[:, edge:].sum(1) * shown, negatives[:, edge:].sum(1) * shown
+    counts = np.stack([found, wrong, positives.sum(1) - found, negatives.sum(1) - wrong], axis=1)
+    return Judged(predictions, probabilities, findings, counts)
+
+
+def join(parts: Sequence[Judged]) -> Judged:
+    """Several folds' test sides as one, each judged by its own fold's rule."""
+    offsets = np.cumsum([0] + [len(part.predictions.keys) for part in parts])
+    sides = [part.predictions for part in parts]
+    arrays = ("keys", "groups", "sources", "labels", "logits", "pixels")
+    predictions = Predictions(
+        classes=sides[0].classes,
+        pixel_slices=np.concatenate([side.pixel_slices + at for side, at in zip(sides, offsets, strict=False)]),
+        skipped=sum(side.skipped for side in sides),
+        **{name: np.concatenate([getattr(side, name) for side in sides]) for name in arrays},
+    )
+    own = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("probabilities", "findings", "counts")
+    }
+    return Judged(predictions, **own)
+
+
+def write_table(judged: Judged, path: Path) -> None:
+    """One row a slice as CSV: who, labels, logits, probabilities, finding, and the mask's pixel counts where known."""
+    side = judged.predictions
+    rows = dict(zip(side.pixel_slices.tolist(), judged.counts.tolist(), strict=True))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        header = ["key", "group", "source", *(f"label_{name}" for name in CLASSES)]
+        header += [f"logit_{name}" for name in side.classes] + [f"probability_{name}" for name in side.classes]
+        table.writerow([*header, "finding", "pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn"])
+        for index, key in enumerate(side.keys):
+            labels = ["" if np.isnan(label) else int(label) for label in side.labels[index]]
+            numbers = [f"{value:.6g}" for value in (*side.logits[index], *judged.probabilities[index])]
+            counts = rows.get(index, [""] * 4)
+            finding = FINDINGS[judged.findings[index]]
+            table.writerow([key, side.groups[index], side.sources[index], *labels, *numbers, finding, *counts])
+
+
+def _prepare(sample: Sample, preprocess: Preprocess) -> tuple | None:
+    """(sample, tensor, placement, target or None) of a slice, or None where it cannot be read."""
+    try:
+        tensor, placement = preprocess.tensor(sample.scan(), 0)
+        known = sample.mask is not None or sample.blood_free
+        target = sample.target(placement.rows, placement.columns) if known else None
+    except HemoscopeError as error:
+        log.warning("Skipped %s: %s", sample.key, error)
+        return None
+    return sample, tensor, placement, target
