@@ -82,6 +82,12 @@ def _affine(degrees: float, scale: float, shift: float, shear: float = 0.0, prob
     )
 
 
+def _coarser() -> A.Downscale:
+    # By default it takes the nearest pixels, which moves the image by more than a pixel away from its target.
+    smooth = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
+    return A.Downscale(scale_range=(0.5, 0.9), interpolation_pair=smooth, p=1)
+
+
 PIPELINES: dict[str, list[A.BasicTransform]] = {
     "none": [],
     "report": [A.HorizontalFlip(p=0.5), _affine(5, 0.1, 0)],
@@ -96,6 +102,6 @@ PIPELINES: dict[str, list[A.BasicTransform]] = {
             ],
             p=0.4,
         ),
-        A.OneOf([A.ImageCompression(quality_range=(40, 95), p=1), A.Downscale(scale_range=(0.5, 0.9), p=1)], p=0.15),
+        A.OneOf([A.ImageCompression(quality_range=(40, 95), p=1), _coarser()], p=0.15),
     ],
 }
