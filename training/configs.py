@@ -114,8 +114,8 @@ _READER = {
 }
 
 CONFIGS: dict[str, TrainConfig] = {
-    "unet": TrainConfig(network="unet", epochs=30, **_REPORT),
-    "two_branch": TrainConfig(network="two_branch", epochs=36, **_REPORT),
+    "unet": TrainConfig(network="unet", epochs=20, **_REPORT),
+    "two_branch": TrainConfig(network="two_branch", epochs=24, **_REPORT),
     # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
     # the size that it serves.
     "reader_96": TrainConfig(
