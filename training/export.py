@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,7 +36,7 @@ from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
 from training.folds import FOLDS, Folds
-from training.saved import load_network
+from training.saved import NETWORK_FILE, load_network, read_config, read_preprocess
 from training.train import load_split, run_folder, usable
 
 GRAPH = "network.onnx"
@@ -55,10 +55,12 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
     Raises:
         BadData: if the run was not trained and evaluated, or if the graph does not compute what Keras computes.
     """
-    config, run = CONFIGS[name], run_folder(runs, name, fold)
+    run = run_folder(runs, name, fold)
     if not (run / "metrics.json").is_file():
         raise BadData(f"Evaluate it first: python -m training.evaluate {name} --fold {fold}.")
-    network = load_network(run / "network.keras")
+    network = load_network(run / NETWORK_FILE)
+    # What was trained then decides, not what the registry says now.
+    config = replace(CONFIGS[name], preprocess=read_preprocess(run), sets=tuple(read_config(run)["sets"]))
     split = load_split(config, fold, data, runs)
     batch = _check_slices(usable(split.test, config), config.preprocess)
     exact = convert(network)
