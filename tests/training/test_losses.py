@@ -85,9 +85,7 @@ def test_cross_entropy_of_pixels_by_hand():
     assert value == pytest.approx((log(2) + log(2) + log(4 / 3) + log(4)) / 4, abs=1e-5)
     assert pixel_loss([1, 0, 0, 0], [0.5, 0.5, 0.25, 0.75], **only | {"cross_entropy": 5}) == pytest.approx(5 * value)
     # Of the known pixels only: the same two as above among unknown ones.
-    assert pixel_loss([1, 2, 2, 0], [0.5, 0.9, 0.9, 0.25], **only) == pytest.approx(
-        (log(2) + log(4 / 3)) / 2, abs=1e-5
-    )
+    assert pixel_loss([1, 2, 2, 0], [0.5, 0.9, 0.9, 0.25], **only) == pytest.approx((log(2) + log(4 / 3)) / 2, abs=1e-5)
 
 
 def test_dice_of_the_batch_by_hand():

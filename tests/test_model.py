@@ -1,0 +1,243 @@
+"""The door to inference, with a network that a hand can follow: the mask is the picture, `any` its mean."""
+
+import hashlib
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from math import exp
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import model
+from hemoscope.errors import BadScan, BadWeights, UnknownModel
+from hemoscope.labels import CLASSES
+from hemoscope.manifest import FILE, Manifest
+from hemoscope.preprocessing import Preprocess
+from hemoscope.scan import BRAIN, Scan, Window
+
+
+def graph_bytes():
+    """mask = the picture (0..1); logits = 8 * its mean - 4 for `any` and -2 for the others; cams = its mean."""
+    constants = {
+        "axes": np.array([1, 2], np.int64),
+        "slope": np.array([[8, 0, 0, 0, 0, 0]], np.float32),
+        "offset": np.array([-4, -2, -2, -2, -2, -2], np.float32),
+        "ones": np.ones((1, 2, 2, 6), np.float32),
+    }
+    nodes = [
+        helper.make_node("Identity", ["image"], ["mask"]),
+        helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "slope"], ["rise"]),
+        helper.make_node("Add", ["rise", "offset"], ["logits"]),
+        helper.make_node("ReduceMean", ["image", "axes"], ["level"], keepdims=1),
+        helper.make_node("Mul", ["level", "ones"], ["cams"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "by hand",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 32, 32, 1])],
+        [
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 32, 32, 1]),
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 6]),
+            helper.make_tensor_value_info("cams", TensorProto.FLOAT, [1, 2, 2, 6]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(made)
+    return made.SerializeToString()
+
+
+def write_weights(root, name, graph=None, **changes):
+    graph = graph_bytes() if graph is None else graph
+    manifest = Manifest(
+        name=name,
+        version="1.2.3",
+        title="By hand",
+        summary="",
+        task="classification+segmentation",
+        architecture="hand",
+        arguments={},
+        preprocess=Preprocess(32),
+        classes=CLASSES,
+        temperature=1.0,
+        bias=(0.0,) * 6,
+        decision_low=0.25,
+        decision_high=0.75,
+        mask_threshold=0.5,
+        thresholds_chosen="",
+        training_data=(),
+        metrics=(),
+        graph="network.onnx",
+        sha256=hashlib.sha256(graph).hexdigest(),
+        config="hand",
+        seed=1,
+        fold=0,
+        split_sha256="",
+        git_commit="",
+        backend="",
+        packages={},
+        created="",
+        parameters=12,
+        licence="",
+        intended_use="",
+        limits=(),
+    )
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "network.onnx").write_bytes(graph)
+    (folder / FILE).write_text(json.dumps(manifest.to_dict() | changes))
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    root = tmp_path / "weights"
+    write_weights(root, "hand")
+    write_weights(root, "another")
+    monkeypatch.setenv("HEMOSCOPE_WEIGHTS", str(root))
+    return root
+
+
+def scan_of(*levels_hu, **facts):
+    planes = np.stack([np.full((32, 32), hu, np.float32) for hu in levels_hu])
+    return Scan(planes, **({"calibrated": True, "spacing_mm": (0.5, 0.5)} | facts))
+
+
+def test_a_scan_is_read_by_hand(weights):
+    found = model.load("hand").read(scan_of(0, 40, 72))
+    # 0, 40 and 72 HU are 0, 0.5 and 0.9 of the brain window (128 and 230 of 255); logits 8 * that - 4.
+    expected = [1 / (1 + exp(4)), 1 / (1 + exp(4 - 8 * 128 / 255)), 1 / (1 + exp(4 - 8 * 230 / 255))]
+    assert [one.probabilities["any"] for one in found.slices] == pytest.approx(expected, abs=1e-5)
+    assert [one.finding for one in found.slices] == ["none", "uncertain", "hemorrhage"]
+    assert [one.area_px for one in found.slices] == [0, 1024, 1024]
+    assert found.probabilities["any"] == pytest.approx(expected[2], abs=1e-5)
+    assert found.probabilities["subdural"] == pytest.approx(1 / (1 + exp(2)), abs=1e-5)
+    assert found.finding == "hemorrhage"
+    assert (found.area_px, found.area_mm2) == (2048, 512)
+    assert (found.model, found.version) == ("hand", "1.2.3")
+    assert (found.slices[2].heat["any"] == 1).all()
+    assert found.notes == ()
+
+
+def test_timings_are_measured_and_add_up(weights):
+    timings = model.load("hand").read(scan_of(40)).timings
+    assert min(timings.preprocess, timings.network, timings.postprocess) > 0
+    assert timings.total == pytest.approx(timings.preprocess + timings.network + timings.postprocess)
+
+
+def test_names_are_sorted_and_need_a_manifest(weights):
+    (weights / "notes").mkdir()
+    (weights / "README.md").write_text("")
+    assert model.names() == model.names(weights) == ("another", "hand")
+
+
+def test_a_folder_without_weights_has_no_names(tmp_path):
+    assert model.names(tmp_path) == model.names(tmp_path / "nowhere") == ()
+
+
+def test_manifests_come_without_their_graphs(weights):
+    (weights / "hand" / "network.onnx").unlink()
+    assert [manifest.name for manifest in model.manifests()] == ["another", "hand"]
+
+
+def test_a_model_is_loaded_once(weights):
+    assert model.load("hand") is model.load("hand")
+    assert model.load("hand") is not model.load("another")
+
+
+def test_threads_that_load_at_once_get_one_reader(weights, monkeypatch):
+    loads = []
+    real = model.read_graph
+    monkeypatch.setattr(model, "read_graph", lambda *arguments: loads.append(1) or real(*arguments))
+    gate = threading.Barrier(4)
+
+    def load(_):
+        gate.wait()
+        return model.load("hand")
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = set(pool.map(load, range(4)))
+    assert len(readers) == len(loads) == 1
+
+
+@pytest.mark.parametrize("name", ["reader", "", "..", "../weights/hand", "hand/", "/etc"])
+def test_an_unknown_name_is_answered_with_those_that_exist(weights, name):
+    with pytest.raises(UnknownModel, match="The models are: another, hand"):
+        model.load(name)
+
+
+def test_without_any_weights_the_answer_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMOSCOPE_WEIGHTS", str(tmp_path))
+    with pytest.raises(UnknownModel, match="The models are: none"):
+        model.load()
+
+
+def test_a_missing_keras_file_is_answered_with_the_names(weights, tmp_path):
+    with pytest.raises(UnknownModel, match=r"no file .*x\.keras.*another, hand"):
+        model.load(str(tmp_path / "x.keras"))
+
+
+def test_a_changed_graph_is_not_loaded(weights):
+    with (weights / "hand" / "network.onnx").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(BadWeights, match="not the file that was published"):
+        model.load("hand")
+
+
+def test_a_graph_that_is_none_is_named(weights):
+    write_weights(weights, "broken", graph=b"not a graph")
+    with pytest.raises(BadWeights, match="network of broken cannot be loaded"):
+        model.load("broken")
+
+
+def test_threads_read_what_one_alone_would(weights):
+    random = np.random.default_rng(3)
+    reader = model.load("hand")
+    scans = [Scan(random.uniform(-20, 100, (2, 40, 50)).astype(np.float32), calibrated=True) for _ in range(10)]
+
+    def figures(scan):
+        found = reader.read(scan)
+        masks = b"".join(one.mask.tobytes() + one.mask_probability.tobytes() for one in found.slices)
+        return dict(found.probabilities), found.finding, found.area_px, masks
+
+    alone = [figures(scan) for scan in scans]
+    with ThreadPoolExecutor(4) as pool:
+        for together in pool.map(lambda _: [figures(scan) for scan in scans], range(4)):
+            assert together == alone
+    assert len({figure[3] for figure in alone}) == 10
+
+
+def test_too_many_slices_are_refused_before_the_first_is_read(weights):
+    scan = scan_of(40)
+    many = Scan(np.broadcast_to(scan.hu, (model.SLICES_AT_MOST + 1, 32, 32)), calibrated=True)
+    with pytest.raises(BadScan, match="401 slices; at most 400"):
+        model.load("hand").read(many)
+
+
+def test_a_picture_gets_its_doubts(weights):
+    notes = model.load("hand").read(scan_of(40, calibrated=False, window=BRAIN, spacing_mm=None)).notes
+    assert len(notes) == 1
+    assert "no Hounsfield units" in notes[0]
+    assert "40/80" in notes[0]
+
+
+def test_a_narrow_picture_is_said_to_miss_values(weights):
+    narrow = scan_of(40, calibrated=False, window=Window(40, 40), spacing_mm=None)
+    notes = model.load("hand").read(narrow).notes
+    assert len(notes) == 2
+    assert "narrower than what hand was trained on" in notes[1]
+
+
+def test_a_header_without_spacing_gives_no_area_in_mm2_and_says_so(weights):
+    found = model.load("hand").read(scan_of(72, spacing_mm=None))
+    assert found.area_mm2 is None
+    assert found.notes == ("The file states no pixel spacing: no area in mm² can be given.",)
+
+
+def test_notes_of_the_scan_come_first(weights):
+    found = model.load("hand").read(scan_of(40, spacing_mm=None, notes=("The gantry was tilted.",)))
+    assert found.notes[0] == "The gantry was tilted."
+    assert len(found.notes) == 2

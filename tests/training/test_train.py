@@ -1,0 +1,326 @@
+"""A training on a handful of pictures: logs, checkpoints, killing and resuming, stopping, refusals."""
+
+import csv
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import cv2
+import h5py
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hemoscope.errors import BadData
+from hemoscope.labels import CLASSES
+from hemoscope.preprocessing import Preprocess
+from hemoscope.scan import BRAIN
+from training import train as module
+from training.configs import CONFIGS, TrainConfig
+from training.datasets import load_samples
+from training.datasets.sample import Sample
+from training.networks import NETWORKS
+from training.train import State, build, draw_weights, load_split, main, train, usable
+
+TINY = TrainConfig(
+    network="reader",
+    preprocess=Preprocess(32, (BRAIN,)),
+    sets=("ct_ich",),
+    needs="any",
+    slices_per_epoch=8,
+    epochs=3,
+    licence="CC-BY-4.0",
+    arguments={"filters": (4, 4, 8, 8), "blocks": (1, 1, 1, 1), "decoder": (4, 4, 4), "dropout": 0.3},
+    weights={"ct_ich": (1.0, 2.0)},
+    batch=4,
+    optimizer="adamw",
+    weight_decay=0.02,
+    warmup=0.5,
+    dice=1.0,
+    box=0.1,
+    keep="last",
+    precision="float32",
+)
+
+
+@pytest.fixture(autouse=True)
+def precision_is_put_back():
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A compact CT-ICH folder: 20 patients with a slice of blood, masked, and one without."""
+    folder = tmp_path_factory.mktemp("data")
+    images, masks = folder / "ct_ich" / "images", folder / "ct_ich" / "masks"
+    images.mkdir(parents=True)
+    masks.mkdir()
+    random, rows = np.random.default_rng(2), []
+    for patient in range(60, 80):
+        for number, blood in ((1, 0), (2, 1)):
+            grey, mask = random.integers(40, 120, (48, 48)).astype(np.uint8), np.zeros((48, 48), np.uint8)
+            name = f"{patient:03d}_{number:02d}"
+            if blood:
+                row, column = random.integers(2, 30, 2)
+                mask[row : row + 14, column : column + 14] = 255
+                grey[mask > 0] += 100
+                cv2.imwrite(str(masks / f"{name}.png"), mask)
+            cv2.imwrite(str(images / f"{name}.jpg"), grey)
+            kind = CLASSES[1 + patient % 5] if blood else ""
+            labels = [int(kind == subtype) for subtype in CLASSES[1:]]
+            rows.append([f"{name}.jpg", patient, number, *labels, blood, 1, f"{name}.png" if blood else ""])
+    with (folder / "ct_ich" / "labels.csv").open("w", newline="") as file:
+        header = ["file", "patient", "slice", *CLASSES[1:], "any", "label_trusted", "mask"]
+        csv.writer(file).writerows([header, *rows])
+    (folder / "ct_ich" / "boxes.csv").write_text("file,class,x0,y0,x1,y1\n060_02.jpg,epidural,1,2,3,4\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(data, tmp_path_factory):
+    """The folder of a training of three epochs that nothing disturbed."""
+    run = train(TINY, "tiny", 0, data, tmp_path_factory.mktemp("straight"), resume=False)
+    keras.mixed_precision.set_global_policy("float32")
+    return run
+
+
+def stored(path):
+    """Every array of a weights file by its place in it."""
+    arrays = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return arrays
+
+
+def log_of(run):
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_what_its_description_says(straight):
+    names = {path.name for path in straight.iterdir()}
+    assert names == {
+        "config.json",
+        "preprocess.json",
+        "network.keras",
+        "network.weights.h5",
+        "state.json",
+        "state_3.weights.h5",
+        "log.csv",
+        "events",
+    }
+    assert straight.parts[-2:] == ("tiny", "fold_0")
+    assert Preprocess.from_dict(json.loads((straight / "preprocess.json").read_text())) == TINY.preprocess
+    assert json.loads((straight / "config.json").read_text())["epochs"] == 3
+
+
+def test_the_log_has_a_row_an_epoch(straight):
+    rows = log_of(straight)
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    names = ("loss", "mask_loss", "logits_loss", "val_loss", "val_mask_loss", "val_logits_loss", "learning_rate")
+    assert all(math.isfinite(float(row[name])) for row in rows for name in names)
+    # Six steps, one of warm-up, then a cosine over five: rates after steps 2, 4 and 6.
+    rates = [0.5 * (1 + math.cos(math.pi * step / 5)) * 1e-3 for step in (1, 3, 5)]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx(rates, abs=1e-8)
+
+
+def test_tensorboard_finds_the_same_numbers(straight):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(straight / "events"))
+    events.Reload()
+    losses = [event.tensor_proto.float_val[0] for event in events.Tensors("val_loss")] or [
+        event.value for event in events.Scalars("val_loss")
+    ]
+    assert losses == pytest.approx([float(row["val_loss"]) for row in log_of(straight)], rel=1e-4)
+
+
+def test_the_state_holds_the_optimizer_too(straight):
+    names = "\n".join(stored(straight / "state_3.weights.h5"))
+    assert "optimizer/vars" in names
+    assert "optimizer" not in "\n".join(stored(straight / "network.weights.h5"))
+
+
+def test_the_stored_network_is_the_last_state(straight):
+    network = keras.saving.load_model(straight / "network.keras", compile=False)
+    again = build(TINY)
+    again.load_weights(straight / "network.weights.h5")
+    for one, two in zip(network.get_weights(), again.get_weights(), strict=True):
+        assert (one == two).all()
+
+
+KILLED_IN_THE_THIRD_EPOCH = """
+import os, pickle, sys
+from pathlib import Path
+from training import train as module
+from training.batches import Batches
+
+with open(sys.argv[1], "rb") as file:
+    config, data, runs = pickle.load(file)
+epochs = 0
+real_epoch = module._epoch
+
+class Deadly(Batches):
+    def __getitem__(self, number):
+        if number == 1:
+            os._exit(9)
+        return super().__getitem__(number)
+
+def epoch(*arguments):
+    global epochs
+    epochs += 1
+    batches = real_epoch(*arguments)
+    if epochs == 3:
+        batches.__class__ = Deadly
+    return batches
+
+module._epoch = epoch
+module.train(config, "tiny", 0, data, runs, resume=False)
+"""
+
+
+def test_a_training_killed_in_the_middle_of_an_epoch_goes_on_as_if_nothing_had_been(data, straight, tmp_path):
+    what = tmp_path / "what.pickle"
+    what.write_bytes(pickle.dumps((TINY, data, tmp_path / "runs")))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_THE_THIRD_EPOCH, str(what)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        timeout=240,
+    )
+    assert killed.returncode == 9, killed.stderr.decode()[-2000:]
+    run = tmp_path / "runs" / "tiny" / "fold_0"
+    assert json.loads((run / "state.json").read_text())["epoch"] == 2
+    # A kill between the log and the checkpoint leaves a row of an epoch that is then repeated.
+    with (run / "log.csv").open("a") as file:
+        file.write("2,9,9,9,9,9,9,9\n")
+    train(TINY, "tiny", 0, data, tmp_path / "runs", resume=True)
+    one, two = stored(straight / "state_3.weights.h5"), stored(run / "state_3.weights.h5")
+    assert set(one) == set(two)
+    for name in one:
+        assert np.array_equal(one[name], two[name]), name
+    assert log_of(run) == log_of(straight)
+
+
+def test_resuming_a_finished_training_changes_nothing(data, straight):
+    before = (straight / "state_3.weights.h5").read_bytes()
+    assert train(TINY, "tiny", 0, data, straight.parent.parent, resume=True) == straight
+    assert (straight / "state_3.weights.h5").read_bytes() == before
+
+
+def test_a_run_is_never_overwritten_unasked(data, straight):
+    with pytest.raises(BadData, match="holds a training already: go on with --resume"):
+        train(TINY, "tiny", 0, data, straight.parent.parent, resume=False)
+
+
+def test_there_is_nothing_to_resume_in_an_empty_folder(data, straight):
+    with pytest.raises(BadData, match="no training to resume"):
+        train(TINY, "other", 0, data, straight.parent.parent, resume=True)
+
+
+def test_a_missing_first_training_is_named_with_its_command(data, straight):
+    config = replace(TINY, initial="reader_96")
+    with pytest.raises(BadData, match="`python -m training.train reader_96 --fold 0` first"):
+        train(config, "next", 0, data, straight.parent.parent, resume=False)
+    assert not (straight.parent.parent / "next").exists()
+
+
+def test_a_training_starts_from_the_one_before(straight, tmp_path):
+    config = replace(TINY, initial="tiny", preprocess=Preprocess(48, (BRAIN,)))
+    network, runs = build(config), straight.parent.parent
+    module._start(network, config, tmp_path / "next", runs, fold=0)
+    earlier = keras.saving.load_model(straight / "network.keras", compile=False)
+    for one, two in zip(network.get_weights(), earlier.get_weights(), strict=True):
+        assert (one == two).all()
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best(data, straight, tmp_path, monkeypatch):
+    losses, kept = iter([3.0, 2.0, 2.5, 2.1, 1.0]), []
+    end_epoch, save = module._end_epoch, module._save_network
+
+    def scripted(network, config, state, row, run):
+        end_epoch(network, config, state, row | {"val_loss": next(losses)}, run)
+
+    def counted(network, run):
+        kept.append(json.loads((run / "state.json").read_text())["epoch"] if (run / "state.json").exists() else 0)
+        save(network, run)
+
+    monkeypatch.setattr(module, "_end_epoch", scripted)
+    monkeypatch.setattr(module, "_save_network", counted)
+    run = train(replace(TINY, epochs=5, patience=2, keep="best"), "tiny", 0, data, tmp_path, resume=False)
+    # Epoch 1 was the best; epochs 2 and 3 were not better.
+    assert [row["epoch"] for row in log_of(run)] == ["0", "1", "2", "3"]
+    assert kept == [0, 1]
+    state = State(**json.loads((run / "state.json").read_text()))
+    assert (state.epoch, state.best_epoch, state.best_loss) == (4, 1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "best_epoch", "patience", "stops"),
+    [(3, 1, 1, True), (3, 2, 1, False), (3, 1, 2, False), (0, -1, 1, False), (9, 0, None, False)],
+)
+def test_patience_by_hand(epoch, best_epoch, patience, stops):
+    state = State(epoch=epoch, best_epoch=best_epoch)
+    assert module._out_of_patience(state, replace(TINY, patience=patience)) is stops
+
+
+def test_two_trainings_draw_from_the_same_folds(data, straight):
+    runs = straight.parent.parent
+    before = (runs / "folds.csv").read_bytes()
+    split = load_split(TINY, 0, data, runs)
+    assert (runs / "folds.csv").read_bytes() == before
+    assert len(split.train) + len(split.validation) + len(split.test) == 40
+    assert load_split(TINY, 1, data, runs).test != split.test
+
+
+def test_a_segmentation_network_sees_slices_whose_every_pixel_is_known(data):
+    samples = load_samples(data, ["ct_ich"])
+    masked = samples[1]
+    boxed = Sample("ct_ich", "1", masked.image, masked.labels, BRAIN)
+    assert usable([*samples, boxed], replace(TINY, needs="mask")) == samples
+    assert usable([*samples, boxed], TINY) == [*samples, boxed]
+
+
+def test_draw_weights_by_hand():
+    def sample(*positive, source="ct_ich"):
+        labels = tuple(float(name in positive) for name in CLASSES)
+        return Sample(source, "1", None, labels, BRAIN)
+
+    config = replace(TINY, weights={"ct_ich": (0.5, 2.5)}, rare={"epidural": 2.0, "subdural": 1.3})
+    samples = [
+        sample(),
+        sample("any", "intraparenchymal"),
+        sample("any", "subdural"),
+        sample("any", "subdural", "epidural"),
+        sample(source="rsna"),  # without weights of its own
+    ]
+    assert draw_weights(samples, config) == pytest.approx([0.5, 2.5, 2.5 * 1.3, 2.5 * 2, 1.0])
+
+
+def test_every_configuration_builds_what_it_names():
+    for name, config in CONFIGS.items():
+        assert config.network in NETWORKS, name
+        assert config.initial is None or config.initial in CONFIGS, name
+        assert set(config.rare) <= set(CLASSES), name
+        assert config.preprocess.size % 16 == 0, name
+
+
+def test_a_network_learns_from_its_masks_and_classes_only():
+    assert set(module.loss_outputs(build(TINY))) == {"mask", "logits"}
+    assert module.loss_outputs(build(replace(TINY, network="unet", arguments={"base": 2}))) == ["mask"]
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path):
+    result = CliRunner().invoke(main, ["reader", "--data", str(tmp_path), "--runs", str(tmp_path / "runs")])
+    assert result.exit_code == 1
+    assert "no folder ct_ich" in result.output
+    assert "Traceback" not in result.output
+    result = CliRunner().invoke(main, ["transformer", "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "two_branch" in result.output  # the names that exist
