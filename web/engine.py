@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_PIXELS = 2**24  # of one file, all slices together: 64 slices of 512 x 512, 64 MB as float32
 OUR_FAULT = "The reader failed on this file. That is our fault, not the file's; please tell us."
 
 
@@ -115,7 +116,7 @@ class Engine:
             return Failure(upload.name, upload.problem)
         try:
             with self._turns:
-                scan = read_bytes(upload.data, upload.name, window)
+                scan = read_bytes(upload.data, upload.name, window, max_pixels=MAX_PIXELS)
                 return Reading(upload.name, scan, reader.read(scan), reader.manifest)
         except HemoscopeError as error:
             return Failure(upload.name, str(error))

@@ -24,10 +24,7 @@ from training.datasets.sample import (
     subtype_labels,
 )
 
-PUBLISHED_CT_ICH = (
-    "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
-    "No_Hemorrhage,Fracture_Yes_No"
-).split(",")
+PUBLISHED_CT_ICH = ["PatientNumber", "SliceNumber", "Intraventricular", "Intraparenchymal", "Subarachnoid", "Epidural", "Subdural", "No_Hemorrhage", "Fracture_Yes_No"]
 
 
 def write_table(path, header, *rows):
@@ -254,7 +251,7 @@ def test_a_folder_of_neither_layout_is_refused(tmp_path, name):
 def test_missing_folders_sets_and_tables_are_named(tmp_path):
     with pytest.raises(BadData, match="no data folder"):
         load_samples(tmp_path / "nowhere", ["rsna"])
-    with pytest.raises(BadData, match="no folder rsna; docs/how-to/data.md"):
+    with pytest.raises(BadData, match=r"no folder rsna; docs/how-to/data\.md"):
         load_samples(tmp_path, ["rsna"])
     with pytest.raises(BadData, match="no data set 'cq500'; there are ct_ich, phe_sich, rsna"):
         load_samples(tmp_path, ["cq500"])

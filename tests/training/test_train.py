@@ -226,7 +226,7 @@ def test_there_is_nothing_to_resume_in_an_empty_folder(data, straight):
 
 def test_a_missing_first_training_is_named_with_its_command(data, straight):
     config = replace(TINY, initial="reader_96")
-    with pytest.raises(BadData, match="`python -m training.train reader_96 --fold 0` first"):
+    with pytest.raises(BadData, match=r"`python -m training\.train reader_96 --fold 0` first"):
         train(config, "next", 0, data, straight.parent.parent, resume=False)
     assert not (straight.parent.parent / "next").exists()
 
