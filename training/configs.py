@@ -91,7 +91,6 @@ _REPORT = {
     "augment": "report",
     "dice": 1.0,
     "slices_per_epoch": 1200,
-    "patience": 10,
     "licence": CC_BY,
 }
 
@@ -116,8 +115,8 @@ _READER = {
 }
 
 CONFIGS: dict[str, TrainConfig] = {
-    "unet": TrainConfig(network="unet", epochs=20, **_REPORT),
-    "two_branch": TrainConfig(network="two_branch", epochs=24, **_REPORT),
+    "unet": TrainConfig(network="unet", epochs=10, **_REPORT),
+    "two_branch": TrainConfig(network="two_branch", epochs=12, **_REPORT),
     # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
     # the size that it serves.
     "reader_96": TrainConfig(
