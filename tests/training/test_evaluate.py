@@ -9,7 +9,6 @@ import shutil
 from math import nan
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import pytest
@@ -21,10 +20,9 @@ from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import Metric
 from hemoscope.metrics import Counts
-from hemoscope.phantom import Bleed, make_phantom
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
-from hemoscope.scan import Window
+from tests.training.phantom_set import PATIENTS, SIZE, WINDOW, write_ct_ich
 from training.calibrate import read_rule
 from training.datasets import load_samples
 from training.evaluate import evaluate, main, read_evaluation
@@ -33,41 +31,7 @@ from training.folds import Folds
 from training.predictions import BINS, Judged, Predictions, join, judge
 from training.saved import open_keras
 
-SIZE = 96
-WINDOW = Window(40, 120)  # of ct_ich
-PATIENTS = 20
 FOLD = 1
-
-
-def write_ct_ich(folder: Path) -> None:
-    """Twenty patients of three slices; every second one bleeds in one of them, five of those have a mask."""
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    rows = []
-    for patient in range(PATIENTS):
-        bleeds = [Bleed("intraparenchymal", 15 + patient)] if patient % 2 else []
-        phantom = make_phantom(
-            bleeds, slices=6, rows=SIZE, columns=SIZE, spacing_mm=2.4, slice_spacing_mm=20, noise_hu=1, seed=patient
-        )
-        for index in (1, 2, 4):
-            file, blood = f"{patient}_{index}.png", phantom.labels[index] > 0
-            grey = np.clip((phantom.scan.hu[index] - WINDOW.lowest_hu) / WINDOW.width, 0, 1)
-            cv2.imwrite(str(folder / "images" / file), np.rint(grey * 255).astype(np.uint8))
-            mask = file if blood.any() and patient != 1 else ""
-            if mask:
-                cv2.imwrite(str(folder / "masks" / mask), blood.astype(np.uint8) * 255)
-            found = str(int(blood.any()))
-            labels = dict.fromkeys(CLASSES, "0") | {"any": found, "intraparenchymal": found}
-            rows.append({"patient": str(patient), "file": file, "mask": mask, "label_trusted": "1"} | labels)
-    write_rows(folder / "labels.csv", rows)
-    write_rows(folder / "boxes.csv", [{"file": "none.png", "x0": "0", "y0": "0", "x1": "1", "y1": "1"}])
-
-
-def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, rows[0])
-        table.writeheader()
-        table.writerows(rows)
 
 
 def grey_band_network() -> keras.Model:

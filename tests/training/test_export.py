@@ -1,0 +1,114 @@
+"""Export: the graph is compared with Keras before it is written, and serving reads what was written."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+import model
+from hemoscope.errors import BadData
+from hemoscope.manifest import Metric, read_manifest
+from hemoscope.postprocessing import Rule
+from hemoscope.preprocessing import Preprocess
+from tests.training.phantom_set import SIZE, WINDOW, write_ct_ich
+from training.calibrate import write_rule
+from training.datasets import load_samples
+from training.export import convert, export, halve, largest_difference, run_graph
+from training.folds import make_folds
+from training.networks import NETWORKS
+
+RULE = Rule(("any",), 2.0, (0.5,), 0.2, 0.6, 0.5)
+METRIC = Metric("ct_ich", "Dice pooled", 12, 3, 0.5, 0.4, 0.6)
+
+
+@pytest.fixture(scope="module")
+def reader() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return NETWORKS["reader"](32, 3, filters=(8, 8, 16, 16), blocks=(1, 1, 1, 1), decoder=(8, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def graph(reader: keras.Model) -> bytes:
+    return convert(reader)
+
+
+@pytest.fixture(scope="module")
+def batch() -> np.ndarray:
+    return np.random.default_rng(2).random((3, 32, 32, 3), np.float32)
+
+
+def test_the_graph_puts_out_what_keras_does(reader: keras.Model, graph: bytes, batch: np.ndarray) -> None:
+    expected = reader.predict(batch, verbose=0)
+    assert set(expected) == {"mask", "logits", "cams"}
+    assert largest_difference(expected, run_graph(graph, batch)) < 1e-5
+
+
+def test_half_weights_nearly_halve_the_file_and_hardly_move_the_outputs(graph: bytes, batch: np.ndarray) -> None:
+    halved = halve(graph)
+    big = [w for w in onnx.load_from_string(halved).graph.initializer if w.data_type == onnx.TensorProto.FLOAT16]
+    assert big
+    assert len(halved) < 0.75 * len(graph)
+    difference = largest_difference(run_graph(graph, batch), run_graph(halved, batch))
+    assert 0 < difference < 5e-3
+
+
+def test_the_largest_difference_is_over_all_outputs() -> None:
+    first = {"mask": np.zeros((1, 2), np.float32), "logits": np.zeros((1, 1), np.float32)}
+    second = {"mask": np.array([[0, 0.25]], np.float32), "logits": np.array([[-0.5]], np.float32)}
+    assert largest_difference(first, second) == 0.5
+    with pytest.raises(BadData, match=r"\['mask'\]"):
+        largest_difference(first, {"mask": second["mask"]})
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """`data/` and an evaluated run of `two_branch` with random weights."""
+    write_ct_ich(tmp_path / "data" / "ct_ich")
+    make_folds(load_samples(tmp_path / "data", ["ct_ich"])).write(tmp_path / "runs" / "folds.csv")
+    run = tmp_path / "runs" / "two_branch" / "fold_0"
+    run.mkdir(parents=True)
+    keras.utils.set_random_seed(3)
+    NETWORKS["two_branch"](SIZE, 1, base=4).save(run / "network.keras")
+    (run / "preprocess.json").write_text(json.dumps(Preprocess(SIZE, (WINDOW,)).to_dict()))
+    (run / "config.json").write_text(json.dumps({"sets": ["ct_ich"]}))
+    write_rule(RULE, "by hand", run)
+    (run / "metrics.json").write_text(json.dumps({"thresholds_chosen": "by hand", "metrics": [asdict(METRIC)]}))
+    return tmp_path
+
+
+def export_it(folder: Path) -> Path:
+    return export("two_branch", 0, folder / "data", folder / "runs", folder / "weights", "9.8.7")
+
+
+def test_serving_reads_what_was_exported(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = export_it(trained)
+    manifest = read_manifest(folder)
+    assert (manifest.name, manifest.version, manifest.rule) == ("two_branch", "9.8.7", RULE)
+    assert manifest.metrics == (METRIC,)
+    assert manifest.preprocess == Preprocess(SIZE, (WINDOW,))
+    monkeypatch.setenv("HEMOSCOPE_WEIGHTS", str(trained / "weights"))
+    scan = load_samples(trained / "data", ["ct_ich"])[0].scan()
+    tensor = manifest.preprocess.tensor(scan, 0)[0][None]
+    keras_mask = keras.saving.load_model(trained / "runs/two_branch/fold_0/network.keras")(tensor)["mask"]
+    found = model.load("two_branch").read(scan).slices[0]
+    assert found.mask_probability == pytest.approx(np.asarray(keras_mask)[0, :, :, 0], abs=5e-3)
+    assert found.probabilities["epidural"] is None
+
+
+def test_the_card_states_data_figures_and_limits(trained: Path) -> None:
+    card = (export_it(trained) / "README.md").read_text("utf-8")
+    assert "| ct_ich | Dice pooled | 0.500 | 0.400 to 0.600 | 12 | 3 |" in card
+    assert "Hssayeni" in card
+    assert "Not a medical device" in card
+    assert "not of which subtype" in card
+
+
+def test_a_run_that_was_not_evaluated_is_refused_with_the_command(trained: Path) -> None:
+    (trained / "runs/two_branch/fold_0/metrics.json").unlink()
+    with pytest.raises(BadData, match=r"python -m training.evaluate two_branch --fold 0"):
+        export_it(trained)
+    assert not (trained / "weights").exists()
