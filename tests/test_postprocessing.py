@@ -89,7 +89,7 @@ def test_without_a_band_nothing_is_uncertain():
     ],
 )
 def test_rules_that_make_no_sense_are_refused(change):
-    with pytest.raises(ValueError, match="must|bias"):
+    with pytest.raises(ValueError, match=r"must|bias"):
         Rule(**RULE | change)
 
 

@@ -60,6 +60,11 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     train_set, validation_set = (
         prepare(usable(side, config), config.preprocess, runs / "cache") for side in (sides.train, sides.validation)
     )
+    if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):
+        raise BadData(
+            f"No validation slice of fold {fold} has a mask: the best epoch would be the one that marks nothing. "
+            "Choose another fold."
+        )
     network = build(config)
     state = _resume(network, run) if resume else _start(network, config, run, runs, fold)
     validation = Batches(

@@ -24,7 +24,17 @@ from training.datasets.sample import (
     subtype_labels,
 )
 
-PUBLISHED_CT_ICH = ["PatientNumber", "SliceNumber", "Intraventricular", "Intraparenchymal", "Subarachnoid", "Epidural", "Subdural", "No_Hemorrhage", "Fracture_Yes_No"]
+PUBLISHED_CT_ICH = [
+    "PatientNumber",
+    "SliceNumber",
+    "Intraventricular",
+    "Intraparenchymal",
+    "Subarachnoid",
+    "Epidural",
+    "Subdural",
+    "No_Hemorrhage",
+    "Fracture_Yes_No",
+]
 
 
 def write_table(path, header, *rows):
@@ -244,7 +254,7 @@ def test_phe_sich_knows_parenchymal_blood_only(tmp_path):
 @pytest.mark.parametrize("name", ["ct_ich", "rsna"])
 def test_a_folder_of_neither_layout_is_refused(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(BadData, match="neither labels.csv nor"):
+    with pytest.raises(BadData, match=r"neither labels\.csv nor"):
         load_samples(tmp_path, [name])
 
 

@@ -287,6 +287,16 @@ def test_a_segmentation_network_sees_slices_whose_every_pixel_is_known(data):
     assert usable([*samples, boxed], TINY) == [*samples, boxed]
 
 
+def test_a_segmentation_network_needs_masks_to_validate_on(data, tmp_path, monkeypatch):
+    def without_masks(*arguments):
+        split = load_split(*arguments)
+        return replace(split, validation=[one for one in split.validation if one.mask is None])
+
+    monkeypatch.setattr(module, "load_split", without_masks)
+    with pytest.raises(BadData, match="No validation slice of fold 0 has a mask"):
+        train(replace(TINY, needs="mask"), "tiny", 0, data, tmp_path, resume=False)
+
+
 def test_draw_weights_by_hand():
     def sample(*positive, source="ct_ich"):
         labels = tuple(float(name in positive) for name in CLASSES)
