@@ -3,6 +3,7 @@
 In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,17 +84,31 @@ CARDS = {
 }
 
 
-def write_card(folder: Path, manifest: Manifest, checked: int, keras_difference: float, half_difference: float) -> None:
+@dataclass(frozen=True)
+class Check:
+    """What the export measured.
+
+    Attributes:
+        slices: real slices on which the graphs were compared.
+        keras: largest difference of the float32 graph from Keras.
+        half: largest difference in a probability that storing float16 weights makes; 0 if they are not stored so.
+    """
+
+    slices: int
+    keras: float
+    half: float
+
+
+def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, float]], check: Check) -> None:
     """Write `folder/README.md` from the manifest and what the export measured.
 
     Args:
         folder: the weights folder.
         manifest: its facts.
-        checked: slices on which the graph was compared.
-        keras_difference: largest difference of the float32 graph from Keras.
-        half_difference: largest difference in a probability that storing float16 weights makes; 0 if not stored so.
+        trainings: the configurations that were trained one after the other, and the seconds that each took.
+        check: what the export measured.
     """
-    sides = "float16 weights, float32 arithmetic" if half_difference else "float32"
+    sides = "float16 weights, float32 arithmetic" if check.half else "float32"
     lines = [
         f"# {manifest.title}",
         "",
@@ -106,10 +121,11 @@ def write_card(folder: Path, manifest: Manifest, checked: int, keras_difference:
         f"- Input: {manifest.preprocess.size} x {manifest.preprocess.size} x {manifest.preprocess.channels}, windows "
         + ", ".join(str(window) for window in manifest.preprocess.windows)
         + f", frame `{manifest.preprocess.frame}`",
-        f"- Made with: `python -m training.train {manifest.config} --fold {manifest.fold}`, then `training.evaluate` "
-        "and `training.export`",
-        f"- The graph differs from Keras by at most {keras_difference:.1e} on {checked} real slices; storing float16 "
-        f"changes a probability by at most {half_difference:.1e}",
+        "- Made with: "
+        + ", ".join(f"`python -m training.train {name} --fold {manifest.fold}`" for name, _ in trainings)
+        + f", then `training.evaluate` and `training.export`; {sum(s for _, s in trainings) / 60:.0f} minutes of training",
+        f"- The graph differs from Keras by at most {check.keras:.1e} on {check.slices} real slices; storing float16 "
+        f"changes a probability by at most {check.half:.1e}",
         f"- Thresholds: {manifest.thresholds_chosen}",
         "",
         "## Trained on",

@@ -31,7 +31,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, Manifest, Metric, TrainingData
 from hemoscope.preprocessing import Preprocess
-from training.cards import CARDS, SOURCES, write_card
+from training.cards import CARDS, SOURCES, Check, write_card
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
@@ -78,7 +78,8 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / GRAPH).write_bytes(stored)
     (folder / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
-    write_card(folder, manifest, len(batch), keras_difference, half_difference)
+    trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in _steps(name)]
+    write_card(folder, manifest, trainings, Check(len(batch), keras_difference, half_difference))
     return folder
 
 
@@ -200,6 +201,17 @@ def _manifest(
         intended_use="Research and education. Not a medical device; not for decisions about patients.",
         limits=card.limits,
     )
+
+
+def _steps(name: str) -> list[str]:
+    """The trainings that lead to this one, the first one first."""
+    initial = CONFIGS[name].initial
+    return [*(_steps(initial) if initial else []), name]
+
+
+def _seconds(run: Path) -> float:
+    state = run / "state.json"
+    return float(json.loads(state.read_text(encoding="utf-8"))["seconds"]) if state.is_file() else 0.0
 
 
 def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
