@@ -123,7 +123,8 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
         + f", frame `{manifest.preprocess.frame}`",
         "- Made with: "
         + ", ".join(f"`python -m training.train {name} --fold {manifest.fold}`" for name, _ in trainings)
-        + f", then `training.evaluate` and `training.export`; {sum(s for _, s in trainings) / 60:.0f} minutes of training",
+        + ", then `training.evaluate` and `training.export`",
+        f"- Training time: {sum(seconds for _, seconds in trainings) / 60:.0f} minutes on `{manifest.backend}`",
         f"- The graph differs from Keras by at most {check.keras:.1e} on {check.slices} real slices; storing float16 "
         f"changes a probability by at most {check.half:.1e}",
         f"- Thresholds: {manifest.thresholds_chosen}",
