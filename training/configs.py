@@ -115,8 +115,8 @@ _READER = {
 }
 
 CONFIGS: dict[str, TrainConfig] = {
-    "unet": TrainConfig(network="unet", epochs=10, **_REPORT),
-    "two_branch": TrainConfig(network="two_branch", epochs=12, **_REPORT),
+    "unet": TrainConfig(network="unet", epochs=8, **_REPORT),
+    "two_branch": TrainConfig(network="two_branch", epochs=9, **_REPORT),
     # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
     # the size that it serves.
     "reader_96": TrainConfig(
@@ -141,7 +141,7 @@ CONFIGS: dict[str, TrainConfig] = {
     "reader": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
         slices_per_epoch=6000,
-        epochs=6,
+        epochs=8,
         learning_rate=5e-4,
         warmup=0.25,
         final_rate=0.01,
