@@ -34,6 +34,7 @@ class TrainConfig:
         keep: `best` keeps the weights of the lowest validation loss, `last` the last.
         precision: Keras' policy.
         initial: name of the training to start from, or None for random weights.
+        mirror: evaluate and serve the mean over a slice and its mirror image: twice the network's time.
         licence: of the weights, from the data used.
         seed: of everything.
     """
@@ -67,6 +68,7 @@ class TrainConfig:
     keep: Literal["best", "last"] = "best"
     precision: str = "mixed_bfloat16"
     initial: str | None = None
+    mirror: bool = False
     seed: int = 2019
 
 
@@ -146,6 +148,7 @@ CONFIGS: dict[str, TrainConfig] = {
         warmup=0.25,
         final_rate=0.01,
         initial="reader_128",
+        mirror=True,
         **_READER,
     ),
 }

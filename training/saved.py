@@ -22,6 +22,7 @@ from hemoscope.manifest import Manifest
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
 from training.calibrate import RULE_FILE, read_rule
+from training.networks.mirror import mirrored
 
 NETWORK_FILE, PREPROCESS_FILE, CONFIG_FILE = "network.keras", "preprocess.json", "config.json"
 UNEXPORTED = "unexported"
@@ -38,6 +39,7 @@ def load_network(path: Path) -> keras.Model:
 
     A `.keras` file stores each layer's precision (training uses mixed_bfloat16) beside float32 weights. The layers
     are built anew from the stored configuration with that precision replaced, and take the stored weights over.
+    Where the `config.json` beside it asks for it, the network looks at the mirror image too, as it will be served.
 
     Args:
         path: a `.keras` file.
@@ -58,7 +60,8 @@ def load_network(path: Path) -> keras.Model:
     finally:
         keras.mixed_precision.set_global_policy(before)
     network.set_weights(trained.get_weights())
-    return network
+    stored = read_config(path.parent) if (path.parent / CONFIG_FILE).is_file() else {}
+    return mirrored(network) if stored.get("mirror") else network
 
 
 def fingerprint(path: Path) -> str:
