@@ -20,6 +20,7 @@ from training.datasets import load_samples
 from training.export import convert, export, halve, largest_difference, run_graph
 from training.folds import make_folds
 from training.networks import NETWORKS
+from training.networks.mirror import mirrored
 
 RULE = Rule(("any",), 2.0, (0.5,), 0.2, 0.6, 0.5)
 METRIC = Metric("ct_ich", "Dice pooled", 12, 3, 0.5, 0.4, 0.6)
@@ -112,3 +113,17 @@ def test_a_run_that_was_not_evaluated_is_refused_with_the_command(trained: Path)
     with pytest.raises(BadData, match=r"python -m training.evaluate two_branch --fold 0"):
         export_it(trained)
     assert not (trained / "weights").exists()
+
+
+def test_a_mirrored_network_says_the_same_of_a_slice_and_of_its_mirror_image(
+    reader: keras.Model, batch: np.ndarray
+) -> None:
+    both = mirrored(reader)
+    plain, found = reader.predict(batch, verbose=0), both.predict(batch, verbose=0)
+    other = reader.predict(batch[:, :, ::-1], verbose=0)
+    assert found["logits"] == pytest.approx((plain["logits"] + other["logits"]) / 2, abs=1e-5)
+    assert found["mask"] == pytest.approx((plain["mask"] + other["mask"][:, :, ::-1]) / 2, abs=1e-5)
+    assert found["cams"] == pytest.approx((plain["cams"] + other["cams"][:, :, ::-1]) / 2, abs=1e-5)
+    turned = both.predict(batch[:, :, ::-1], verbose=0)
+    assert turned["mask"][:, :, ::-1] == pytest.approx(found["mask"], abs=1e-5)
+    assert largest_difference(found, run_graph(convert(both), batch)) < 1e-5
