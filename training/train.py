@@ -13,6 +13,8 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -188,7 +190,8 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
                 f"This training starts from {config.initial}: run `python -m training.train {config.initial} "
                 f"--fold {fold}` first."
             )
-        network.load_weights(initial)
+        with _without_optimizer(network):
+            network.load_weights(initial)
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
     (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
@@ -232,10 +235,17 @@ def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dic
 
 def _save_network(network: keras.Model, run: Path) -> None:
     """The network in float32 and without the optimizer: `.keras` for use, `.weights.h5` to start from."""
-    optimizer, network.optimizer = network.optimizer, None
-    try:
+    with _without_optimizer(network):
         network.save(run / "network.keras")
         network.save_weights(run / "network.weights.h5")
+
+
+@contextmanager
+def _without_optimizer(network: keras.Model) -> Iterator[None]:
+    """Its state triples a file, and does not belong to a training that starts anew."""
+    optimizer, network.optimizer = network.optimizer, None
+    try:
+        yield
     finally:
         network.optimizer = optimizer
 
