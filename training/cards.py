@@ -65,9 +65,9 @@ CARDS = {
         (
             *_EVERY_MODEL,
             "Epidural bleeds are rare in the data (see the figures' n): their probability is weakly supported.",
-            "Masks were learnt from one hospital's masks and from masks derived with Otsu's method, and their threshold "
-            "was chosen on the derived ones alone; thin extra-axial and faint subarachnoid blood is often missed by "
-            "the mask.",
+            "Masks were learnt from one hospital's masks and from masks derived with Otsu's method, and their "
+            "threshold was chosen on the derived ones alone; thin extra-axial and faint subarachnoid blood is often "
+            "missed by the mask.",
         ),
     ),
     "unet": Card(
