@@ -390,7 +390,6 @@ def test_without_flask_serve_says_what_to_install(monkeypatch) -> None:
     assert "pip install 'hemoscope[serve]'" in result.stderr
 
 
-@pytest.mark.skipif(not (ROOT / "weights" / "reader").is_dir(), reason="weights/reader is not in this checkout")
 def test_the_installed_command_reads_a_phantom_with_the_real_weights(tmp_path: Path) -> None:
     command = Path(sys.executable).parent / "hemoscope"
     head, out = tmp_path / "head", tmp_path / "out.jsonl"

@@ -7,16 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from app import create_app
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import sample_slice
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "weights" / "reader" / "manifest.json").exists(), reason="weights/reader is not trained yet"
-)
 
 
 def test_real_reader_answers_page_and_api_alike() -> None:
