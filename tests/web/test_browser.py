@@ -233,7 +233,7 @@ def test_slices_of_one_file_are_shown_one_at_a_time(
     browser: webdriver.Chrome, url: str, monkeypatch: pytest.MonkeyPatch, phantom_file: Path
 ) -> None:
     head = make_phantom([Bleed("subdural", 40)], slices=4, rows=96, columns=96, spacing_mm=2.4)
-    monkeypatch.setattr("hemoscope.readers.read_bytes", lambda *_: head.scan)
+    monkeypatch.setattr("hemoscope.readers.read_bytes", lambda *_, **__: head.scan)
     read(browser, url, phantom_file)
     frames = browser.find_elements(By.CSS_SELECTOR, ".frame")
     assert [frame.is_displayed() for frame in frames] == [True, False, False, False]
