@@ -83,7 +83,9 @@ def measure_keras(model_name: str, rounds: int) -> dict[str, float]:
     import tensorflow as tf
 
     from model import manifests
+    from training.configs import CONFIGS
     from training.networks import NETWORKS
+    from training.networks.mirror import mirrored
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -91,6 +93,8 @@ def measure_keras(model_name: str, rounds: int) -> dict[str, float]:
     size, channels = manifest.preprocess.size, manifest.preprocess.channels
     keras.config.set_dtype_policy("float32")
     network = NETWORKS[manifest.architecture](size, channels, **manifest.arguments)
+    if CONFIGS[manifest.config].mirror:
+        network = mirrored(network)
     compiled = tf.function(lambda image: network(image, training=False))
     image = tf.constant(np.random.default_rng(0).random((1, size, size, channels), np.float32))
     network_ms = median_ms(lambda: {name: out.numpy() for name, out in compiled(image).items()}, rounds)
