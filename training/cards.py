@@ -68,6 +68,8 @@ CARDS = {
             "Masks were learnt from one hospital's masks and from masks derived with Otsu's method, and their "
             "threshold was chosen on the derived ones alone; thin extra-axial and faint subarachnoid blood is often "
             "missed by the mask.",
+            "How often each data set was drawn was changed once after an early look at the test patients: the figures are "
+            "slightly hopeful until another fold confirms them.",
         ),
     ),
     "unet": Card(
@@ -139,7 +141,7 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
             for data in manifest.training_data
         ),
         "",
-        f"## Figures on fold {manifest.fold}, whose patients it was neither trained nor tuned on",
+        f"## Figures on fold {manifest.fold}, whose patients it was not trained on",
         "",
         f"`python -m training.evaluate {manifest.name} --fold {manifest.fold}`, {manifest.created}; "
         "95 % intervals by bootstrap over patients.",
