@@ -68,8 +68,8 @@ CARDS = {
             "Masks were learnt from one hospital's masks and from masks derived with Otsu's method, and their "
             "threshold was chosen on the derived ones alone; thin extra-axial and faint subarachnoid blood is often "
             "missed by the mask.",
-            "How often each data set was drawn was changed once after an early look at the test patients: the figures are "
-            "slightly hopeful until another fold confirms them.",
+            "How often each data set was drawn was changed once after an early look at the test patients: the figures "
+            "are slightly hopeful until another fold confirms them.",
         ),
     ),
     "unet": Card(
