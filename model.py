@@ -161,13 +161,12 @@ def _doubts(scan: Scan, manifest: Manifest) -> list[str]:
     doubts = []
     if scan.window is not None:
         doubts.append(
-            f"A picture has no Hounsfield units: the grey values were read as a window of {scan.window} HU "
-            "(level/width). With another window the result can be wrong; no area in mm² can be given."
+            f"A picture has no Hounsfield units and no spacing: if it was not drawn in {scan.window} HU (level/width), "
+            "the result can be wrong, and no area in mm² can be given."
         )
     lost = manifest.preprocess.lost_windows(scan)
     if lost:
         doubts.append(f"The picture's window is narrower than what {manifest.name} was trained on: values are missing.")
-    missing = [name for name in ("spacing_mm",) if getattr(scan, name) is None and scan.calibrated]
-    if missing:
+    if scan.calibrated and scan.spacing_mm is None:
         doubts.append("The file states no pixel spacing: no area in mm² can be given.")
     return doubts
