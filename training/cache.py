@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.preprocessing import Preprocess
+from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import Sample
 
 log = logging.getLogger(__name__)
@@ -38,26 +39,27 @@ class Prepared:
     skipped: int
 
 
-def prepare(samples: Sequence[Sample], preprocess: Preprocess, folder: Path, workers: int = 2) -> Prepared:
+def prepare(
+    samples: Sequence[Sample], preprocess: Preprocess, folder: Path, workers: int = 2, outline: bool = False
+) -> Prepared:
     """Open the cache of these samples below `folder`, building it first where it is missing.
 
     Args:
-        samples: what to prepare; the cache is keyed by their identity, knowledge and the preprocessing.
+        samples: what to prepare; the cache is keyed by them, their files' sizes and times, and the preprocessing.
         preprocess: how; slices are prepared one by one, so it must not ask for neighbours.
         folder: where caches live.
         workers: threads that read and prepare.
+        outline: give slices that have boxes and no mask the targets of `datasets.pseudo`.
 
     Raises:
         BadData: if nothing can be read.
     """
     if preprocess.neighbours:
         raise BadData("Training on adjacent slices is not there yet: the preprocessing must have neighbours=0.")
-    what = json.dumps(
-        [preprocess.to_dict(), [(s.key, str(s.mask and s.mask.name), s.boxes) for s in samples]], default=vars
-    )
+    what = json.dumps([preprocess.to_dict(), outline, [_identity(sample) for sample in samples]], default=vars)
     place = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
     if not place.is_dir():
-        _build(samples, preprocess, place, workers)
+        _build(samples, preprocess, place, workers, outline)
     read = json.loads((place / "read.json").read_text())
     return Prepared(
         samples=[samples[index] for index in read],
@@ -67,7 +69,14 @@ def prepare(samples: Sequence[Sample], preprocess: Preprocess, folder: Path, wor
     )
 
 
-def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, workers: int) -> None:
+def _identity(sample: Sample) -> list[object]:
+    """What a sample's pixels and target depend on."""
+    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask)]
+    states = [file and (file.st_size, file.st_mtime_ns) for file in files]
+    return [sample.key, str(sample.mask and sample.mask.name), sample.boxes, sample.blood_free, states]
+
+
+def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, workers: int, outline: bool) -> None:
     partial = place.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -79,7 +88,7 @@ def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, worke
     with bar, ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(samples), READ_AHEAD):
             part = samples[start : start + READ_AHEAD]
-            for offset, one in enumerate(pool.map(lambda sample: _prepare_one(sample, preprocess), part)):
+            for offset, one in enumerate(pool.map(lambda sample: _prepare_one(sample, preprocess, outline), part)):
                 if one is not None:
                     pixels[len(read)], targets[len(read)] = one
                     read.append(start + offset)
@@ -94,11 +103,15 @@ def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, worke
     partial.rename(place)
 
 
-def _prepare_one(sample: Sample, preprocess: Preprocess) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+def _prepare_one(
+    sample: Sample, preprocess: Preprocess, outline: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     try:
         scan = sample.scan()
         pixels, placement = preprocess.pixels(scan, 0)
         target = sample.target(placement.rows, placement.columns)
+        if outline and sample.mask is None:
+            target = outline_boxes(scan, target, sample.boxes)
     except HemoscopeError as error:
         log.warning("Skipped %s: %s", sample.key, error)
         return None

@@ -184,7 +184,7 @@ def _manifest(
         preprocess=config.preprocess,
         **(asdict(rule) | {"classes": tuple(name for name in CLASSES if name in rule.classes)}),
         thresholds_chosen=stored["thresholds_chosen"],
-        training_data=_training_data(usable(trained_on, config)),
+        training_data=_training_data(usable(trained_on, config, config.outline_boxes)),
         metrics=tuple(Metric(**entry) for entry in stored["metrics"]),
         graph=GRAPH,
         sha256=hashlib.sha256(graph).hexdigest(),

@@ -99,7 +99,9 @@ def make_folds(samples: list[Sample], seed: int = 2019) -> Folds:
         strata[members[0].source, _stratum(members, counts)].append(group)
     shuffle, places = np.random.default_rng(seed), {}
     dealt = 0  # running on over the strata keeps the small ones from all landing in fold 0
-    for _, groups in sorted(strata.items()):
+    # The few patients with masks come first: dealt in the middle, they would all fall to a few parts, and some folds'
+    # validation side would hold none.
+    for _, groups in sorted(strata.items(), key=lambda item: (item[0][1] != "mask", item[0])):
         order = [sorted(groups)[index] for index in shuffle.permutation(len(groups))]
         order.sort(key=lambda group: -len(by_group[group]))
         for group in order:

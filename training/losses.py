@@ -37,13 +37,21 @@ class MaskedPixelLoss(keras.losses.Loss):
     """Binary cross-entropy and Dice over the known pixels, and for boxes: somewhere inside there is blood.
 
     Args:
-        cross_entropy, dice, box: weights of the three terms. Dice is taken over the whole batch, so that slices
-            without blood count through their false positives.
+        cross_entropy, dice, slice_dice, box: weights of the terms. `dice` is taken over the whole batch, so that
+            slices without blood count through their false positives and large bleeds most; `slice_dice` is the mean
+            over the slices with known blood, so that a small bleed counts as much as a large one.
     """
 
-    def __init__(self, cross_entropy: float = 1.0, dice: float = 1.0, box: float = 0.1, **kwargs: object) -> None:
+    def __init__(
+        self,
+        cross_entropy: float = 1.0,
+        dice: float = 1.0,
+        box: float = 0.1,
+        slice_dice: float = 0.0,
+        **kwargs: object,
+    ) -> None:
         super().__init__(reduction=None, **kwargs)
-        self.cross_entropy, self.dice, self.box = cross_entropy, dice, box
+        self.cross_entropy, self.dice, self.box, self.slice_dice = cross_entropy, dice, box, slice_dice
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         blood, none, boxed = (ops.cast(y_true == code, "float32") for code in (BLOOD, NO_BLOOD, IN_BOX))
@@ -54,6 +62,11 @@ class MaskedPixelLoss(keras.losses.Loss):
         if self.dice:
             overlap, total = ops.sum(p * blood), ops.sum(p * known) + ops.sum(blood)
             loss = loss + self.dice * (1 - (2 * overlap + 1) / (total + 1))
+        if self.slice_dice:
+            area, overlap = ops.sum(blood, axis=(1, 2, 3)), ops.sum(p * blood, axis=(1, 2, 3))
+            bleeds = ops.cast(area > 0, "float32")
+            misses = 1 - (2 * overlap + 1) / (ops.sum(p * known, axis=(1, 2, 3)) + area + 1)
+            loss = loss + self.slice_dice * ops.sum(misses * bleeds) / (ops.sum(bleeds) + EPSILON)
         if self.box:
             has_box = ops.max(boxed, axis=(1, 2, 3))
             strongest = ops.max(p * boxed, axis=(1, 2, 3))
@@ -62,5 +75,5 @@ class MaskedPixelLoss(keras.losses.Loss):
         return loss
 
     def get_config(self) -> dict:
-        config = {"cross_entropy": self.cross_entropy, "dice": self.dice, "box": self.box}
-        return {"name": self.name} | config
+        terms = ("cross_entropy", "dice", "box", "slice_dice")
+        return {"name": self.name} | {term: getattr(self, term) for term in terms}

@@ -35,6 +35,7 @@ from training.datasets.sample import Sample
 from training.folds import FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedPixelLoss
 from training.networks import NETWORKS
+from training.saved import read_config
 
 ALL_SETS = ("ct_ich", "phe_sich", "rsna")
 
@@ -59,16 +60,16 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     keras.utils.set_random_seed(config.seed + fold)
     keras.mixed_precision.set_global_policy(config.precision)
     sides = load_split(config, fold, data, runs)
-    train_set, validation_set = (
-        prepare(usable(side, config), config.preprocess, runs / "cache") for side in (sides.train, sides.validation)
-    )
+    cache, preprocess = runs / "cache", config.preprocess
+    train_set = prepare(usable(sides.train, config, config.outline_boxes), preprocess, cache, 2, config.outline_boxes)
+    validation_set = prepare(usable(sides.validation, config), preprocess, cache)
     if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):
         raise BadData(
             f"No validation slice of fold {fold} has a mask: the best epoch would be the one that marks nothing. "
             "Choose another fold."
         )
     network = build(config)
-    state = _resume(network, run) if resume else _start(network, config, run, runs, fold)
+    state = _resume(network, config, run) if resume else _start(network, config, run, runs, fold)
     validation = Batches(
         validation_set,
         [Draw(index) for index in range(len(validation_set.samples))],
@@ -110,11 +111,11 @@ def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
     return Folds.read(path).split(load_samples(data, config.sets), fold)
 
 
-def usable(samples: list[Sample], config: TrainConfig) -> list[Sample]:
-    """The samples that this configuration can learn from or be judged on."""
+def usable(samples: list[Sample], config: TrainConfig, boxes: bool = False) -> list[Sample]:
+    """The samples that this configuration can be judged on; with `boxes`, also those that it can learn from."""
     if config.needs == "any":
         return samples
-    return [sample for sample in samples if sample.mask is not None or sample.blood_free]
+    return [s for s in samples if s.mask is not None or s.blood_free or (boxes and s.boxes)]
 
 
 def build(config: TrainConfig) -> keras.Model:
@@ -122,7 +123,7 @@ def build(config: TrainConfig) -> keras.Model:
     network = NETWORKS[config.network](config.preprocess.size, config.preprocess.channels, **config.arguments)
     losses: dict[str, keras.losses.Loss | None] = dict.fromkeys(network.output_names)
     if "mask" in losses:
-        losses["mask"] = MaskedPixelLoss(config.cross_entropy, config.dice, config.box)
+        losses["mask"] = MaskedPixelLoss(config.cross_entropy, config.dice, config.box, config.slice_dice)
     if "logits" in losses:
         losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing)
     weights = {"mask": config.pixel_weight, "logits": config.class_weight}
@@ -163,7 +164,7 @@ def draw_weights(samples: list[Sample], config: TrainConfig) -> NDArray[np.float
 def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: int, fold: int, workers: int) -> Batches:
     seed = config.seed + 1_000_003 * fold + 10_007 * epoch
     if config.sampling == "copies":
-        positive = np.array([sample.mask is not None for sample in prepared.samples])
+        positive = np.array([not sample.blood_free for sample in prepared.samples])
         draws = epoch_of(balanced_copies(positive, config.seed), config.slices_per_epoch, seed)
     else:
         draws = weighted_draws(draw_weights(prepared.samples, config), config.slices_per_epoch, seed)
@@ -198,9 +199,16 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
     return State()
 
 
-def _resume(network: keras.Model, run: Path) -> State:
+def _resume(network: keras.Model, config: TrainConfig, run: Path) -> State:
     if not (run / "state.json").is_file():
         raise BadData(f"{run} holds no training to resume.")
+    before, now = read_config(run), json.loads(json.dumps(asdict(config)))
+    other = sorted(key for key in before | now if before.get(key) != now.get(key))
+    if other:
+        raise BadData(
+            f"{run} was begun with other settings ({', '.join(other)}). Take them back to resume it, or move it away "
+            "to begin anew."
+        )
     state = State(**json.loads((run / "state.json").read_text()))
     network.optimizer.build(network.trainable_variables)
     network.load_weights(run / f"state_{state.epoch}.weights.h5")
@@ -220,7 +228,8 @@ def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dic
     if better:
         state.best_loss, state.best_epoch = row["val_loss"], state.epoch
     if better or config.keep == "last":
-        _save_network(network, run)
+        with _mean_weights(network, config.mean_of_last, state.epoch, run):
+            _save_network(network, run)
     _log(row, state.epoch, run)
     state.epoch += 1
     network.save_weights(run / f"state_{state.epoch}.weights.h5")
@@ -238,6 +247,25 @@ def _save_network(network: keras.Model, run: Path) -> None:
     with _without_optimizer(network):
         network.save(run / "network.keras")
         network.save_weights(run / "network.weights.h5")
+
+
+@contextmanager
+def _mean_weights(network: keras.Model, count: int, epoch: int, run: Path) -> Iterator[None]:
+    """Inside, the network has the mean of its weights after each of the last `count` epochs; 0 leaves it as it is."""
+    own = network.get_weights()
+    if count:
+        np.savez(run / f"epoch_{epoch}.npz", *own)
+        for path in run.glob("epoch_*.npz"):
+            if not epoch - count < int(path.stem.removeprefix("epoch_")) <= epoch:
+                path.unlink()
+        kept = [list(np.load(path).values()) for path in sorted(run.glob("epoch_*.npz"))]
+        # Whole numbers are the states of random generators: there is no mean of them.
+        means = [np.mean(each, axis=0) if each[0].dtype.kind == "f" else each[-1] for each in zip(*kept, strict=True)]
+        network.set_weights(means)
+    try:
+        yield
+    finally:
+        network.set_weights(own)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -109,6 +110,25 @@ def test_other_samples_boxes_masks_and_settings_get_a_cache_of_their_own(samples
     assert len(list(tmp_path.iterdir())) == 7
 
 
+def test_a_changed_picture_gets_a_cache_of_its_own(samples, tmp_path):
+    image = tmp_path / "images" / "one.png"
+    image.parent.mkdir()
+    image.write_bytes(samples[0].image.read_bytes())
+    one = Sample("ct_ich", "1", image, FREE, BRAIN, blood_free=True)
+    before = prepare([one], SMALL, tmp_path / "cache").pixels.copy()
+    image.write_bytes(samples[1].image.read_bytes())
+    assert (prepare([one], SMALL, tmp_path / "cache").pixels != before).any()
+
+
+def test_boxes_are_outlined_only_where_that_is_asked_for(samples, tmp_path):
+    boxed = replace(samples[2], window=Window(40, 120))
+    somewhere = prepare([boxed, samples[0]], SMALL, tmp_path).targets
+    outlined = prepare([boxed, samples[0]], SMALL, tmp_path, outline=True).targets
+    assert IN_BOX in somewhere[0] and BLOOD not in somewhere[0]
+    assert IN_BOX not in outlined[0] and BLOOD in outlined[0]
+    assert (outlined[1] == somewhere[1]).all()
+
+
 def test_files_that_cannot_be_read_are_counted_named_and_skipped(samples, tmp_path, caplog):
     broken = tmp_path / "images" / "broken.png"
     broken.parent.mkdir()
@@ -142,10 +162,10 @@ def test_nothing_readable_at_all_is_an_error(tmp_path):
 
 
 def test_a_build_that_was_killed_is_done_anew(samples, tmp_path, monkeypatch):
-    def killed(sample, preprocess):
+    def killed(sample, preprocess, outline):
         if sample is samples[3]:
             raise KeyboardInterrupt
-        return real(sample, preprocess)
+        return real(sample, preprocess, outline)
 
     real = cache._prepare_one
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

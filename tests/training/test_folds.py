@@ -47,6 +47,17 @@ def test_every_patient_is_tested_once(samples):
     assert len(tested) == 160
 
 
+def test_few_patients_with_masks_reach_every_validation_side():
+    made = [one for number in range(25) for one in slices(f"masked{number}", "epidural", mask=True)]
+    made += [one for number in range(57) for one in slices(f"epidural{number}", "epidural")]
+    made += [one for number in range(300) for one in slices(f"other{number}", source="a_set_before")]
+    folds = make_folds(made)
+    for fold in range(FOLDS):
+        split = folds.split(made, fold)
+        for side in (split.validation, split.test):
+            assert sum(one.mask is not None for one in side) >= 3 * 2, fold
+
+
 def test_strata_spread_evenly(samples):
     folds = make_folds(samples)
     for fold in range(FOLDS):

@@ -98,6 +98,19 @@ def test_dice_of_the_batch_by_hand():
     assert pixel_loss([0, 0, 0, 0], [0, 0, 0, 0], **only) == pytest.approx(0, abs=1e-4)
 
 
+def test_dice_of_a_slice_by_hand():
+    only = {"cross_entropy": 0, "dice": 0, "box": 0, "slice_dice": 1}
+    first, second = [0.5, 1, 0.5, 0], [0, 0.25, 0, 0.25]
+    # As above, 1 - 4 / 5; the other slice has one pixel of blood: 1 - (2 * 0.25 + 1) / (0.5 + 1 + 1).
+    assert pixel_loss([1, 1, 0, 0], first, **only) == pytest.approx(1 / 5, abs=1e-5)
+    both = pixel_loss([[1, 1, 0, 0], [0, 1, 0, 0]], [first, second], **only)
+    assert both == pytest.approx((1 / 5 + 2 / 5) / 2, abs=1e-5)
+    # Slices without blood, or with unknown pixels alone, take no part in the mean.
+    three = pixel_loss([[1, 1, 0, 0], [0, 0, 0, 0], [2, 2, 2, 2]], [first, [0.9] * 4, [0.9] * 4], **only)
+    assert three == pytest.approx(1 / 5, abs=1e-5)
+    assert pixel_loss([0] * 4, [0.9] * 4, **only) == pytest.approx(0, abs=1e-6)
+
+
 def test_somewhere_in_a_box_there_is_blood():
     only = {"cross_entropy": 0, "dice": 0, "box": 1}
     # The strongest pixel of the box is asked, not those outside; slices without a box do not count.
@@ -113,19 +126,16 @@ def test_somewhere_in_a_box_there_is_blood():
 
 def test_terms_add_up_by_their_weights():
     codes, probabilities = [[1, 0, 2, 0], [3, 3, 0, 0]], [[0.7, 0.2, 0.5, 0.1], [0.3, 0.6, 0.2, 0.4]]
-    terms = [
-        pixel_loss(codes, probabilities, cross_entropy=a, dice=b, box=c)
-        for a, b, c in ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    ]
-    together = pixel_loss(codes, probabilities, cross_entropy=5, dice=2, box=0.5)
-    assert together == pytest.approx(5 * terms[0] + 2 * terms[1] + 0.5 * terms[2], rel=1e-5)
+    terms = [pixel_loss(codes, probabilities, cross_entropy=a, dice=b, box=c, slice_dice=d) for a, b, c, d in np.eye(4)]
+    together = pixel_loss(codes, probabilities, cross_entropy=5, dice=2, box=0.5, slice_dice=3)
+    assert together == pytest.approx(5 * terms[0] + 2 * terms[1] + 0.5 * terms[2] + 3 * terms[3], rel=1e-5)
 
 
 def test_unknown_pixels_weigh_nothing():
     codes = np.array([1, 0, 2, 2, 3, 3, 0, 2], np.float32).reshape(2, 2, 2, 1)
     one = np.array([0.7, 0.2, 0.1, 0.9, 0.6, 0.3, 0.2, 0.4], np.float32).reshape(2, 2, 2, 1)
     other = np.where(codes == 2, 1 - one, one)
-    loss = MaskedPixelLoss(cross_entropy=5, dice=1, box=0.05)
+    loss = MaskedPixelLoss(cross_entropy=5, dice=1, box=0.05, slice_dice=1)
     assert float(loss(codes, one)) == float(loss(codes, other))
     found = gradient(loss, codes, one)
     assert (found[codes == 2] == 0).all()
@@ -136,7 +146,7 @@ def test_unknown_pixels_weigh_nothing():
 
 
 def test_a_batch_of_unknown_pixels_costs_nothing():
-    assert pixel_loss([2] * 4, [0.9] * 4, cross_entropy=1, dice=1, box=1) == pytest.approx(0, abs=1e-6)
+    assert pixel_loss([2] * 4, [0.9] * 4, cross_entropy=1, dice=1, box=1, slice_dice=1) == pytest.approx(0, abs=1e-6)
 
 
 def test_probabilities_of_zero_and_one_stay_finite():
@@ -144,7 +154,8 @@ def test_probabilities_of_zero_and_one_stay_finite():
 
 
 @pytest.mark.parametrize(
-    "loss", [MaskedClassLoss(any_weight=2.0, smoothing=0.01), MaskedPixelLoss(cross_entropy=5.0, dice=0.5, box=0.05)]
+    "loss",
+    [MaskedClassLoss(any_weight=2.0, smoothing=0.01), MaskedPixelLoss(cross_entropy=5.0, dice=0.5, slice_dice=0.25)],
 )
 def test_a_loss_survives_serialisation(loss):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))

@@ -23,7 +23,7 @@ from hemoscope.scan import BRAIN
 from training import train as module
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import load_samples
-from training.datasets.sample import Sample
+from training.datasets.sample import Box, Sample
 from training.networks import NETWORKS
 from training.train import State, build, draw_weights, load_split, main, train, usable
 
@@ -287,6 +287,14 @@ def test_a_segmentation_network_sees_slices_whose_every_pixel_is_known(data):
     assert usable([*samples, boxed], TINY) == [*samples, boxed]
 
 
+def test_it_learns_from_outlined_boxes_and_is_not_judged_by_them(data):
+    masked = load_samples(data, ["ct_ich"])[1]
+    boxed = replace(masked, mask=None, boxes=(Box(1, 2, 3, 4),))
+    config = replace(TINY, needs="mask")
+    assert usable([masked, boxed], config, boxes=True) == [masked, boxed]
+    assert usable([masked, boxed], config) == [masked]
+
+
 def test_a_segmentation_network_needs_masks_to_validate_on(data, tmp_path, monkeypatch):
     def without_masks(*arguments):
         split = load_split(*arguments)
@@ -295,6 +303,28 @@ def test_a_segmentation_network_needs_masks_to_validate_on(data, tmp_path, monke
     monkeypatch.setattr(module, "load_split", without_masks)
     with pytest.raises(BadData, match="No validation slice of fold 0 has a mask"):
         train(replace(TINY, needs="mask"), "tiny", 0, data, tmp_path, resume=False)
+
+
+def test_what_is_kept_has_the_mean_of_the_last_weights(data, straight, tmp_path):
+    config = replace(TINY, mean_of_last=2, keep="last")
+    run = train(config, "tiny", 0, data, tmp_path, resume=False)
+    keras.mixed_precision.set_global_policy("float32")
+    assert sorted(path.name for path in run.glob("epoch_*")) == ["epoch_1.npz", "epoch_2.npz"]
+    kept = keras.saving.load_model(run / "network.keras", compile=False).get_weights()
+    ends = [list(np.load(run / f"epoch_{epoch}.npz").values()) for epoch in (1, 2)]
+    for mean, *pair in zip(kept, *ends, strict=True):
+        if mean.dtype.kind == "f":
+            assert mean == pytest.approx(np.mean(pair, axis=0), abs=1e-6)
+    assert any((first != last).any() for first, last in zip(*ends, strict=True))
+    # The training itself goes on from its own weights, not from the mean.
+    for name, values in stored(straight / "state_3.weights.h5").items():
+        assert (stored(run / "state_3.weights.h5")[name] == values).all(), name
+
+
+def test_a_training_is_not_resumed_with_other_settings(data, straight):
+    other = replace(TINY, learning_rate=1.0, batch=2)
+    with pytest.raises(BadData, match=r"begun with other settings \(batch, learning_rate\)"):
+        train(other, "tiny", 0, data, straight.parents[1], resume=True)
 
 
 def test_draw_weights_by_hand():
