@@ -159,7 +159,7 @@ CONFIGS: dict[str, TrainConfig] = {
     "reader": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
         slices_per_epoch=6000,
-        epochs=6,
+        epochs=12,
         learning_rate=5e-4,
         warmup=0.25,
         final_rate=0.02,

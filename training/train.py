@@ -30,14 +30,12 @@ from training.augment import Augment
 from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_draws
 from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
-from training.datasets import load_samples
+from training.datasets import LOADERS, load_samples
 from training.datasets.sample import Sample
 from training.folds import FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedPixelLoss
 from training.networks import NETWORKS
 from training.saved import read_config
-
-ALL_SETS = ("ct_ich", "phe_sich", "rsna")
 
 
 @dataclass
@@ -78,15 +76,19 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
         config.batch,
         workers=workers,
     )
+
+    def reseed(epoch: int) -> None:  # inside `fit`: on PyTorch its preparations draw random numbers too
+        _reseed_dropout(network, config.seed + fold, epoch)
+
     while state.epoch < config.epochs and not _out_of_patience(state, config):
         began = time.monotonic()
-        _reseed_dropout(network, config.seed + fold, state.epoch)
         batches = _epoch(train_set, config, loss_outputs(network), state.epoch, fold, workers)
         logs = network.fit(
             batches,
             validation_data=validation,
             initial_epoch=state.epoch,
             epochs=state.epoch + 1,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: reseed(epoch))],
             verbose="auto" if sys.stderr.isatty() else 2,
             shuffle=False,
         ).history
@@ -106,7 +108,7 @@ def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
     """The sides of a fold over the configuration's sets, by the one folds file of these runs (made if missing)."""
     path = runs / "folds.csv"
     if not path.is_file():
-        sets = [name for name in ALL_SETS if (data / name).is_dir()]
+        sets = [name for name in LOADERS if (data / name).is_dir()]
         make_folds(load_samples(data, sets)).write(path)
     return Folds.read(path).split(load_samples(data, config.sets), fold)
 
@@ -301,6 +303,7 @@ def _out_of_patience(state: State, config: TrainConfig) -> bool:
 
 
 def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
+    keras.utils.set_random_seed((seed + 10_007 * epoch) % 2**32)  # PyTorch draws from here, not from the layers' states
     for layer in network.layers:
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:

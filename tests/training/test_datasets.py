@@ -248,6 +248,52 @@ def test_phe_sich_knows_parenchymal_blood_only(tmp_path):
     assert doubtful.boxes == (Box(1, 2, 3, 4),)
 
 
+# Slices of one's own
+
+
+def test_own_slices_and_what_follows_from_their_labels(tmp_path):
+    write_table(
+        tmp_path / "own" / "labels.csv",
+        ["file", "patient", *CLASSES, "mask", "window"],
+        ("a/1.dcm", "P1", "", 1, 0, "", "", "", "a/1_mask.png", ""),
+        ("a/2.png", "P1", "", 0, 0, 0, 0, 0, "", "80/200"),
+        ("b/1.png", "P2", 0, "", "", "", "", "", "", ""),
+        ("b/2.png", "P2", "", 0, 0, "", "", "", "", ""),
+        ("b/3.png", "P2", 1, "", "", "", "", "", "", ""),
+    )
+    bleeds, free, said_free, open_question, somewhere = load_samples(tmp_path, ["own"])
+    assert unknown(bleeds.labels) == [1, 1, 0, None, None, None]
+    assert unknown(free.labels) == unknown(said_free.labels) == [0] * 6
+    assert unknown(open_question.labels) == [None, 0, 0, None, None, None]
+    assert unknown(somewhere.labels) == [1, None, None, None, None, None]
+    assert [one.blood_free for one in (bleeds, free, said_free, open_question)] == [False, True, True, False]
+    assert bleeds.mask == tmp_path / "own" / "a" / "1_mask.png"
+    assert (free.window, bleeds.window) == (Window(80, 200), BRAIN)
+    assert (bleeds.group, somewhere.key) == ("own/P1", "own/b/3.png")
+
+
+def test_own_tables_may_leave_columns_out(tmp_path):
+    write_table(tmp_path / "own" / "labels.csv", ["file", "patient", "any"], ("1.dcm", "P1", 1))
+    (one,) = load_samples(tmp_path, ["own"])
+    assert unknown(one.labels) == [1, None, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (("", "P1", 1, "", ""), "line 2: `file` and `patient` are needed"),
+        (("1.dcm", "", 1, "", ""), "line 2: `file` and `patient` are needed"),
+        (("1.dcm", "P1", 2, "", ""), "line 2: a label is 0, 1 or empty, not '2'"),
+        (("1.dcm", "P1", 0, 1, ""), "line 2: `any` contradicts the subtypes"),
+        (("1.dcm", "P1", 1, "", "wide"), "line 2: A window is written LEVEL/WIDTH"),
+    ],
+)
+def test_own_tables_with_faults_are_refused(tmp_path, row, sentence):
+    write_table(tmp_path / "own" / "labels.csv", ["file", "patient", "any", "epidural", "window"], row)
+    with pytest.raises(BadData, match=sentence):
+        load_samples(tmp_path, ["own"])
+
+
 # What is wrong
 
 

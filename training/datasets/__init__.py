@@ -1,8 +1,8 @@
 """Real data: a folder -> samples. One module a data set, in the layout of its publisher and in the compact one.
 
-In: `HEMOSCOPE_DATA` or `--data`, a folder with some of `ct_ich`, `phe_sich` and `rsna`; each may be the compact layout
-(`images/`, `labels.csv`) or the publisher's own. Out: `Sample`s, which know where a slice lies and what is known of
-it; no pixels are read here.
+In: `HEMOSCOPE_DATA` or `--data`, a folder with some of `ct_ich`, `phe_sich` and `rsna`, each in the compact layout
+(`images/`, `labels.csv`) or the publisher's, and `own`, any slices with a table. Out: `Sample`s, which know where a
+slice lies and what is known of it; no pixels are read here.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hemoscope.errors import BadData
 from training.datasets.ct_ich import load_ct_ich
+from training.datasets.own import load_own
 from training.datasets.phe_sich import load_phe_sich
 from training.datasets.rsna import load_rsna
 from training.datasets.sample import Sample
@@ -18,6 +19,7 @@ LOADERS: dict[str, Callable[[Path], list[Sample]]] = {
     "ct_ich": load_ct_ich,
     "phe_sich": load_phe_sich,
     "rsna": load_rsna,
+    "own": load_own,
 }
 
 
