@@ -37,6 +37,7 @@ BONE_SHARE = 0.3  # of a reduced pixel: thin bone fills it only in part
 HEAD_MARGIN = 0.03  # of the head's larger side, on each side
 SMALLEST_HEAD = 0.02  # of the image's area; below it there is no head to crop to
 DETECTION_PX = 160  # the head and the skull are looked for on an image reduced to this side
+BACKGROUND_GREY = 5  # of 255: air, and what JPEG makes of it; left out of the equalisation
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Preprocess:
             `canvas` pads with zeros or truncates to a centred square of `canvas_px`.
         canvas_px: side of the canvas in scan pixels, for `canvas` only.
         intracranial: blacken what lies outside the skull's inner surface.
-        equalise: histogram equalisation of each channel.
+        equalise: histogram equalisation of each channel's foreground, see `equalise_histogram`.
         stretch: (low, high) percentiles of each channel that become 0 and 255, or None.
         clahe_clip: clip limit of contrast limited adaptive histogram equalisation on an 8 x 8 grid, or None.
         scale: `unit` for 0..1, `signed` for -1..1.
@@ -228,7 +229,7 @@ class Preprocess:
             grey = grey * inside
         channel: NDArray[np.uint8] = np.rint(placement.forward(grey) * np.float32(255)).astype(np.uint8)
         if self.equalise:
-            channel = cv2.equalizeHist(channel).astype(np.uint8)
+            channel = equalise_histogram(channel)
         if self.stretch is not None:
             channel = stretch_contrast(channel, *self.stretch)
         if self.clahe_clip is not None:
@@ -240,6 +241,26 @@ def apply_window(hu: NDArray[np.float32], window: Window) -> NDArray[np.float32]
     """Hounsfield units to 0..1: `lowest_hu` and below is 0, `highest_hu` and above is 1 (linear in between)."""
     grey = (hu - np.float32(window.lowest_hu)) * np.float32(1 / window.width)
     return np.clip(grey, 0, 1, out=grey)
+
+
+def equalise_histogram(channel: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Spread the foreground's grey values evenly over 0..255; the background becomes 0.
+
+    Air around the head is half of a slice. Equalised with the rest it is black where it is exactly 0 and middle grey
+    where a JPEG made it 1, and then leaves the head half of the contrast.
+
+    Args:
+        channel: uint8, any shape; values up to `BACKGROUND_GREY` are background.
+    """
+    counts = np.bincount(channel.ravel(), minlength=256)
+    counts[: BACKGROUND_GREY + 1] = 0
+    total, present = int(counts.sum()), np.flatnonzero(counts)
+    if len(present) < 2:
+        return np.where(channel > BACKGROUND_GREY, 255, 0).astype(np.uint8)
+    darkest = int(counts[present[0]])
+    table = np.rint(np.clip(counts.cumsum() - darkest, 0, None) * (255 / (total - darkest)))
+    equalised: NDArray[np.uint8] = table.astype(np.uint8)[channel]
+    return equalised
 
 
 def stretch_contrast(channel: NDArray[np.uint8], low: float, high: float) -> NDArray[np.uint8]:

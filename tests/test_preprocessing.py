@@ -17,6 +17,7 @@ from hemoscope.preprocessing import (
     Placement,
     Preprocess,
     apply_window,
+    equalise_histogram,
     head_box,
     intracranial_mask,
     stretch_contrast,
@@ -142,6 +143,29 @@ def test_equalisation_spreads_two_greys_to_black_and_white():
     pixels, _ = Preprocess(16, equalise=True).pixels(scan_of(halves), 0)
     assert (pixels[:, :8] == 0).all()
     assert (pixels[:, 8:] == 255).all()
+
+
+def test_equalisation_by_hand():
+    # Four greys in the foreground, the first on 4 of 12 pixels: (4 - 4, 8 - 4, 10 - 4, 12 - 4) / (12 - 4) * 255.
+    channel = np.array([0] * 20 + [5] * 3 + [40] * 4 + [90] * 4 + [91] * 2 + [200] * 2, np.uint8)
+    expected = [0] * 23 + [0] * 4 + [128] * 4 + [191] * 2 + [255] * 2
+    assert equalise_histogram(channel).tolist() == expected
+
+
+@pytest.mark.parametrize("air", [0, 1, 4])
+def test_equalisation_makes_air_black_whatever_a_jpeg_made_of_it(air):
+    random = np.random.default_rng(0)
+    head = random.integers(40, 200, 400).astype(np.uint8)
+    channel = np.concatenate([np.zeros(30, np.uint8), np.full(500, air, np.uint8), head])
+    equalised = equalise_histogram(channel)
+    assert (equalised[:530] == 0).all()
+    assert (equalised[530:] == equalise_histogram(head)).all()
+    assert (equalised.min(), equalised.max()) == (0, 255)
+
+
+def test_equalisation_of_nothing_and_of_one_grey():
+    assert (equalise_histogram(np.full(9, 3, np.uint8)) == 0).all()
+    assert equalise_histogram(np.array([0, 77, 77], np.uint8)).tolist() == [0, 255, 255]
 
 
 def test_clahe_raises_faint_contrast_everywhere(phantom):

@@ -6,6 +6,7 @@ Files that cannot be read are counted, named in the log, and skipped.
 """
 
 import hashlib
+import inspect
 import json
 import logging
 import shutil
@@ -45,7 +46,8 @@ def prepare(
     """Open the cache of these samples below `folder`, building it first where it is missing.
 
     Args:
-        samples: what to prepare; the cache is keyed by them, their files' sizes and times, and the preprocessing.
+        samples: what to prepare; the cache is keyed by them, their files' sizes and times, the preprocessing, and the
+            code that prepares.
         preprocess: how; slices are prepared one by one, so it must not ask for neighbours.
         folder: where caches live.
         workers: threads that read and prepare.
@@ -56,7 +58,8 @@ def prepare(
     """
     if preprocess.neighbours:
         raise BadData("Training on adjacent slices is not there yet: the preprocessing must have neighbours=0.")
-    what = json.dumps([preprocess.to_dict(), outline, [_identity(sample) for sample in samples]], default=vars)
+    identities = [_identity(sample) for sample in samples]
+    what = json.dumps([_code(), preprocess.to_dict(), outline, identities], default=vars)
     place = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
     if not place.is_dir():
         _build(samples, preprocess, place, workers, outline)
@@ -67,6 +70,12 @@ def prepare(
         targets=np.load(place / "targets.npy", mmap_mode="r")[: len(read)],
         skipped=len(samples) - len(read),
     )
+
+
+def _code() -> str:
+    """A fingerprint of the modules that decide what a prepared slice and its target look like."""
+    modules = ("hemoscope.preprocessing", "training.datasets.pseudo", "training.datasets.sample")
+    return hashlib.sha256("".join(inspect.getsource(sys.modules[name]) for name in modules).encode()).hexdigest()
 
 
 def _identity(sample: Sample) -> list[object]:

@@ -102,9 +102,9 @@ _REPORT = {
     "batch": 8,
     "warmup": 1,
     "final_rate": 0.01,
-    "mean_of_last": 3,
+    "keep": "last",
+    "mean_of_last": 4,
     "slices_per_epoch": 1200,
-    "patience": 15,
     "licence": CC_BY,
 }
 
@@ -131,8 +131,8 @@ _READER = {
 }
 
 CONFIGS: dict[str, TrainConfig] = {
-    "unet": TrainConfig(network="unet", epochs=36, **_REPORT),
-    "two_branch": TrainConfig(network="two_branch", epochs=36, **_REPORT),
+    "unet": TrainConfig(network="unet", epochs=20, **_REPORT),
+    "two_branch": TrainConfig(network="two_branch", epochs=20, **_REPORT),
     # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
     # the size that it serves.
     "reader_96": TrainConfig(
@@ -159,7 +159,7 @@ CONFIGS: dict[str, TrainConfig] = {
     "reader": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
         slices_per_epoch=6000,
-        epochs=12,
+        epochs=5,
         learning_rate=5e-4,
         warmup=0.25,
         final_rate=0.02,

@@ -1,5 +1,6 @@
 """The cache: the very pixels that serving sees, on disk, and what happens to files that cannot be read."""
 
+import inspect
 import json
 import logging
 from dataclasses import replace
@@ -118,6 +119,14 @@ def test_a_changed_picture_gets_a_cache_of_its_own(samples, tmp_path):
     before = prepare([one], SMALL, tmp_path / "cache").pixels.copy()
     image.write_bytes(samples[1].image.read_bytes())
     assert (prepare([one], SMALL, tmp_path / "cache").pixels != before).any()
+
+
+def test_other_code_gets_a_cache_of_its_own(samples, tmp_path, monkeypatch):
+    prepare(samples, SMALL, tmp_path)
+    source = inspect.getsource
+    monkeypatch.setattr(cache.inspect, "getsource", lambda module: source(module) + "\n# changed\n")
+    prepare(samples, SMALL, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_boxes_are_outlined_only_where_that_is_asked_for(samples, tmp_path):
