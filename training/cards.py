@@ -52,8 +52,8 @@ _EVERY_MODEL = (
     "Reads slice by slice: a bleed that only neighbouring slices reveal is missed.",
 )
 _CT_ICH_ONLY = (
-    "Learnt from the masks and boxes of one hospital's patients, few of whom bleed, in the window 40/120: on pictures in a narrower window it is out "
-    "of its range.",
+    "Learnt from the masks and boxes of one hospital's patients, few of whom bleed, in the window 40/120: on pictures "
+    "in a narrower window it is out of its range.",
     "Says whether and where there is blood, not of which subtype.",
 )
 
