@@ -35,7 +35,8 @@ class TrainConfig:
         keep: `best` keeps the weights of the lowest validation loss, `last` the last.
         mean_of_last: what is kept has the mean of the weights after each of that many epochs; 0 takes no mean.
         precision: Keras' policy.
-        initial: name of the training to start from, or None for random weights.
+        initial: name of the training to start from, or the path of exported weights (`weights/reader/start.npz`), or
+            None for random weights.
         mirror: evaluate and serve the mean over a slice and its mirror image: twice the network's time.
         licence: of the weights, from the data used.
         seed: of everything.

@@ -3,7 +3,7 @@
     python -m training.export NAME --fold K --data DIR
 
 In: `runs/NAME/fold_K` with its `network.weights.h5`, `rule.json` and `metrics.json` (see `training.evaluate`). Out:
-`weights/NAME/`: the ONNX graph, `manifest.json` and `README.md` (the model card). The graph is compared with Keras on
+`weights/NAME/`: the ONNX graph, `manifest.json`, `README.md` (the model card) and `start.npz` to train on from. The graph is compared with Keras on
 real slices before anything is written.
 """
 
@@ -36,7 +36,7 @@ from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
 from training.folds import FOLDS, Folds
-from training.saved import NETWORK_FILE, load_network, read_config, read_preprocess
+from training.saved import NETWORK_FILE, START_FILE, load_network, read_config, read_preprocess, write_start
 from training.train import load_split, run_folder, usable
 
 GRAPH = "network.onnx"
@@ -78,6 +78,7 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / GRAPH).write_bytes(stored)
     (folder / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_start(run / NETWORK_FILE, folder / START_FILE)
     trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in _steps(name)]
     write_card(folder, manifest, trainings, Check(len(batch), keras_difference, half_difference))
     return folder
@@ -206,7 +207,7 @@ def _manifest(
 def _steps(name: str) -> list[str]:
     """The trainings that lead to this one, the first one first."""
     initial = CONFIGS[name].initial
-    return [*(_steps(initial) if initial else []), name]
+    return [*(_steps(initial) if initial in CONFIGS else []), name]
 
 
 def _seconds(run: Path) -> float:

@@ -6,6 +6,7 @@ In: the path of a `.keras` file. Out: the network in float32, as it is evaluated
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from training.calibrate import RULE_FILE, read_rule
 from training.networks.mirror import mirrored
 
 NETWORK_FILE, PREPROCESS_FILE, CONFIG_FILE = "network.keras", "preprocess.json", "config.json"
+START_FILE = "start.npz"
 UNEXPORTED = "unexported"
 UNCALIBRATED = (
     "The training was not evaluated yet: the probabilities are not calibrated and the thresholds are 0.5, chosen on "
@@ -62,6 +64,33 @@ def load_network(path: Path) -> keras.Model:
     network.set_weights(trained.get_weights())
     stored = read_config(path.parent) if (path.parent / CONFIG_FILE).is_file() else {}
     return mirrored(network) if stored.get("mirror") else network
+
+
+def write_start(trained: Path, path: Path) -> None:
+    """Store a trained network's weights as float16, small enough to ship: what another training can start from.
+
+    Args:
+        trained: a `.keras` file.
+        path: the `.npz` file to write; the arrays in Keras' order.
+    """
+    weights = keras.saving.load_model(trained, compile=False).get_weights()
+    np.savez_compressed(path, *[w.astype(np.float16) if w.dtype == np.float32 else w for w in weights])
+
+
+def read_start(path: Path, network: keras.Model) -> None:
+    """Give a network the weights of `write_start`; it may take another size of slices, nothing else may differ.
+
+    Raises:
+        BadData: if there is no such file, it is garbled, or it is of another network.
+    """
+    try:
+        weights = list(np.load(path).values())
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise BadData(f"The weights {path} cannot be read: {error}.") from None
+    own = network.get_weights()
+    if [w.shape for w in weights] != [w.shape for w in own]:
+        raise BadData(f"The weights {path} are of another network than {network.name}.")
+    network.set_weights([w.astype(mine.dtype) for w, mine in zip(weights, own, strict=True)])
 
 
 def fingerprint(path: Path) -> str:

@@ -35,7 +35,7 @@ from training.datasets.sample import Sample
 from training.folds import FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedPixelLoss
 from training.networks import NETWORKS
-from training.saved import read_config
+from training.saved import read_config, read_start
 
 
 @dataclass
@@ -186,7 +186,9 @@ def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: i
 def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fold: int) -> State:
     if (run / "state.json").exists():
         raise BadData(f"{run} holds a training already: go on with --resume, or move it away.")
-    if config.initial is not None:
+    if config.initial is not None and config.initial.endswith(".npz"):
+        read_start(Path(config.initial), network)
+    elif config.initial is not None:
         initial = run_folder(runs, config.initial, fold) / "network.weights.h5"
         if not initial.is_file():
             raise BadData(

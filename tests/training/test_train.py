@@ -25,6 +25,7 @@ from training.configs import CONFIGS, TrainConfig
 from training.datasets import load_samples
 from training.datasets.sample import Box, Sample
 from training.networks import NETWORKS
+from training.saved import read_start, write_start
 from training.train import State, build, draw_weights, load_split, main, train, usable
 
 TINY = TrainConfig(
@@ -240,6 +241,29 @@ def test_a_training_starts_from_the_one_before(straight, tmp_path):
         assert (one == two).all()
 
 
+def test_a_training_starts_from_exported_weights(straight, tmp_path):
+    write_start(straight / "network.keras", tmp_path / "start.npz")
+    config = replace(TINY, initial=str(tmp_path / "start.npz"), preprocess=Preprocess(48, (BRAIN,)))
+    network = build(config)
+    module._start(network, config, tmp_path / "next", tmp_path, fold=0)
+    trained = keras.saving.load_model(straight / "network.keras", compile=False)
+    for one, two in zip(network.get_weights(), trained.get_weights(), strict=True):
+        assert one.dtype == two.dtype
+        assert one == pytest.approx(two, rel=1e-3, abs=1e-6)  # float16 has eleven bits
+
+
+def test_weights_of_another_network_or_none_are_refused(straight, tmp_path):
+    with pytest.raises(BadData, match="cannot be read"):
+        read_start(tmp_path / "none.npz", build(TINY))
+    (tmp_path / "garbled.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(BadData, match="cannot be read"):
+        read_start(tmp_path / "garbled.npz", build(TINY))
+    write_start(straight / "network.keras", tmp_path / "start.npz")
+    other = build(replace(TINY, network="unet", arguments={"base": 2}))
+    with pytest.raises(BadData, match="of another network than unet"):
+        read_start(tmp_path / "start.npz", other)
+
+
 def test_training_stops_when_patience_ends_and_keeps_the_best(data, straight, tmp_path, monkeypatch):
     losses, kept = iter([3.0, 2.0, 2.5, 2.1, 1.0]), []
     end_epoch, save = module._end_epoch, module._save_network
@@ -346,7 +370,7 @@ def test_draw_weights_by_hand():
 def test_every_configuration_builds_what_it_names():
     for name, config in CONFIGS.items():
         assert config.network in NETWORKS, name
-        assert config.initial is None or config.initial in CONFIGS, name
+        assert config.initial in (None, *CONFIGS), name
         assert set(config.rare) <= set(CLASSES), name
         assert config.preprocess.size % 16 == 0, name
 
