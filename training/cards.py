@@ -128,8 +128,8 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
         f"- Training time: {sum(seconds for _, seconds in trainings) / 60:.0f} minutes on `{manifest.backend}`",
         f"- The graph differs from Keras by at most {check.keras:.1e} on {check.slices} real slices; storing float16 "
         f"changes a probability by at most {check.half:.1e}",
-        f"- `{START_FILE}` holds the weights in float16 for a training that starts from them; they have seen the training "
-        f"patients of fold {manifest.fold}, so no other fold can judge such a training",
+        f"- `{START_FILE}` holds the weights in float16 for a training that starts from them; they have seen the "
+        f"training patients of fold {manifest.fold}, so no other fold can judge such a training",
         f"- Thresholds: {manifest.thresholds_chosen}",
         "",
         "## Trained on",

@@ -2,9 +2,9 @@
 
     python -m training.export NAME --fold K --data DIR
 
-In: `runs/NAME/fold_K` with its `network.weights.h5`, `rule.json` and `metrics.json` (see `training.evaluate`). Out:
-`weights/NAME/`: the ONNX graph, `manifest.json`, `README.md` (the model card) and `start.npz` to train on from. The graph is compared with Keras on
-real slices before anything is written.
+In: `runs/NAME/fold_K` with its `network.keras`, `rule.json` and `metrics.json` (see `training.evaluate`). Out:
+`weights/NAME/`: the ONNX graph, `manifest.json`, `README.md` (the model card), and `start.npz`, the weights for a
+training that starts from them. The graph is compared with Keras on real slices before anything is written.
 """
 
 import hashlib

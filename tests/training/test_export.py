@@ -21,6 +21,7 @@ from training.export import convert, export, halve, largest_difference, run_grap
 from training.folds import make_folds
 from training.networks import NETWORKS
 from training.networks.mirror import mirrored
+from training.saved import read_start
 
 RULE = Rule(("any",), 2.0, (0.5,), 0.2, 0.6, 0.5)
 METRIC = Metric("ct_ich", "Dice pooled", 12, 3, 0.5, 0.4, 0.6)
@@ -106,6 +107,17 @@ def test_the_card_states_data_figures_and_limits(trained: Path) -> None:
     assert "Hssayeni" in card
     assert "Not a medical device" in card
     assert "not of which subtype" in card
+
+
+def test_the_weights_to_start_from_are_those_of_the_network(trained: Path) -> None:
+    folder = export_it(trained)
+    run = trained / "runs/two_branch/fold_0"
+    network = keras.saving.load_model(run / "network.keras", compile=False)
+    expected = network.get_weights()
+    network.set_weights([np.zeros_like(values) for values in expected])
+    read_start(folder / "start.npz", network)
+    for found, wanted in zip(network.get_weights(), expected, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6)
 
 
 def test_a_run_that_was_not_evaluated_is_refused_with_the_command(trained: Path) -> None:
