@@ -52,7 +52,12 @@ _EVERY_MODEL = (
     "and motion are not validated.",
     "Reads slice by slice: a bleed that only neighbouring slices reveal is missed.",
 )
+_BOXES_TRIED = (
+    "How boxes become training targets was tried on all masks of CT-ICH, those of the test patients among them: the "
+    "Dice on CT-ICH may be slightly hopeful."
+)
 _CT_ICH_ONLY = (
+    _BOXES_TRIED,
     "Learnt from the masks and boxes of one hospital's patients, few of whom bleed, in the window 40/120: on pictures "
     "in a narrower window it is out of its range.",
     "Says whether and where there is blood, not of which subtype.",
@@ -68,8 +73,7 @@ CARDS = {
             "Epidural bleeds are rare in the data (see the figures' n): their probability is weakly supported.",
             "Masks were learnt from one hospital's masks, some 50 slices, and from masks derived with Otsu's method; "
             "thin extra-axial, faint subarachnoid and old, dark blood is often missed by the mask.",
-            "How boxes become training targets was tried on all masks of CT-ICH, those of the test patients among "
-            "them: the Dice on CT-ICH may be slightly hopeful.",
+            _BOXES_TRIED,
         ),
     ),
     "unet": Card(
