@@ -21,8 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hemoscope import preprocessing
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.preprocessing import Preprocess
+from training.datasets import pseudo, sample, synthesis
 from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import Sample
 
@@ -74,8 +76,8 @@ def prepare(
 
 def _code() -> str:
     """A fingerprint of the modules that decide what a prepared slice and its target look like."""
-    modules = ("hemoscope.preprocessing", "training.datasets.pseudo", "training.datasets.sample")
-    return hashlib.sha256("".join(inspect.getsource(sys.modules[name]) for name in modules).encode()).hexdigest()
+    modules = (preprocessing, pseudo, sample, synthesis)
+    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
 
 
 def _identity(sample: Sample) -> list[object]:

@@ -29,6 +29,8 @@ class TrainConfig:
         optimizer: `adam` or `adamw`, with `weight_decay`.
         class_weight, any_weight, smoothing: of the class loss.
         pixel_weight, cross_entropy, dice, slice_dice, box: of the pixel loss.
+        synthetic: slices with drawn bleeds that are added to the training side, see `datasets.synthesis`; they are drawn
+            by the weight of the set `synthetic`.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
         augment: name in `augment.PIPELINES`.
         patience: epochs without a better validation loss before the training stops; None never stops.
@@ -68,6 +70,7 @@ class TrainConfig:
     slice_dice: float = 0.0
     box: float = 0.0
     outline_boxes: bool = False
+    synthetic: int = 0
     augment: str = "report"
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
@@ -114,7 +117,7 @@ _READER = {
     "sets": ("ct_ich", "phe_sich", "rsna"),
     "needs": "any",
     "sampling": "weights",
-    "weights": {"ct_ich": (0.5, 4.0), "phe_sich": (0.3, 0.7), "rsna": (1.0, 3.0)},
+    "weights": {"ct_ich": (0.5, 4.0), "phe_sich": (0.3, 0.7), "rsna": (1.0, 3.0), "synthetic": (0.0, 0.4)},
     "rare": {"epidural": 2.0, "subarachnoid": 1.5, "intraventricular": 1.5, "subdural": 1.3},
     "batch": 32,
     "optimizer": "adamw",
@@ -157,7 +160,7 @@ CONFIGS: dict[str, TrainConfig] = {
         initial="reader_96",
         **_READER,
     ),
-    "reader": TrainConfig(
+    "reader_160": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
         slices_per_epoch=6000,
         epochs=5,
@@ -166,6 +169,18 @@ CONFIGS: dict[str, TrainConfig] = {
         final_rate=0.02,
         mean_of_last=4,
         initial="reader_128",
+        **_READER,
+    ),
+    "reader": TrainConfig(
+        preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
+        slices_per_epoch=6000,
+        epochs=30,
+        learning_rate=1e-3,
+        warmup=0.5,
+        final_rate=0.02,
+        synthetic=2500,
+        mean_of_last=6,
+        initial="reader_160",
         mirror=True,
         **_READER,
     ),

@@ -32,6 +32,7 @@ from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
 from training.datasets.sample import Sample
+from training.datasets.synthesis import synthetic_samples
 from training.folds import FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedPixelLoss
 from training.networks import NETWORKS
@@ -59,7 +60,9 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     keras.mixed_precision.set_global_policy(config.precision)
     sides = load_split(config, fold, data, runs)
     cache, preprocess = runs / "cache", config.preprocess
-    train_set = prepare(usable(sides.train, config, config.outline_boxes), preprocess, cache, 2, config.outline_boxes)
+    learnt = usable(sides.train, config, config.outline_boxes)
+    learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
+    train_set = prepare(learnt, preprocess, cache, 2, config.outline_boxes)
     validation_set = prepare(usable(sides.validation, config), preprocess, cache)
     if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):
         raise BadData(
