@@ -29,8 +29,8 @@ class TrainConfig:
         optimizer: `adam` or `adamw`, with `weight_decay`.
         class_weight, any_weight, smoothing: of the class loss.
         pixel_weight, cross_entropy, dice, slice_dice, box: of the pixel loss.
-        synthetic: slices with drawn bleeds that are added to the training side, see `datasets.synthesis`; they are drawn
-            by the weight of the set `synthetic`.
+        synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them as
+            the set `synthetic`.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
         augment: name in `augment.PIPELINES`.
         patience: epochs without a better validation loss before the training stops; None never stops.
