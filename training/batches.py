@@ -32,7 +32,7 @@ class Batches(keras.utils.PyDataset):
         draws: what comes, in order; a last short batch is dropped in training and kept otherwise.
         preprocess: gives the scaling.
         outputs: the network's output names; `mask` gets float32 (n, size, size, 1) codes of
-            `datasets.sample`, `logits` float32 (n, 6) with NaN for unknown.
+            `datasets.sample`, `logits` and `kinds` the labels, float32 (n, 6) with NaN for unknown.
         batch: slices a batch.
         augment: online augmentation, or None.
         offline: the augmentation behind `Draw.copy`.
@@ -67,8 +67,9 @@ class Batches(keras.utils.PyDataset):
         targets: dict[str, NDArray[np.float32]] = {}
         if "mask" in self.outputs:
             targets["mask"] = np.stack([target for _, target in slices])[..., None].astype(np.float32)
-        if "logits" in self.outputs:
-            targets["logits"] = self.labels[[self.draws[place].index for place in places]]
+        for output in ("logits", "kinds"):
+            if output in self.outputs:
+                targets[output] = self.labels[[self.draws[place].index for place in places]]
         return inputs, targets
 
     def _slice(self, place: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -19,18 +19,21 @@ class TrainConfig:
         network: name in `networks.NETWORKS`.
         preprocess: how slices become inputs; stored in the manifest.
         sets: data sets, by their loaders' names.
+        split: `patient`, or `slice` to show what a leak is worth: slices of one patient then stand on several sides.
         needs: which slices take part: `mask` those whose every pixel is known, `any` all.
         arguments: of the builder, besides size and channels.
         sampling: `copies` is the report's offline balancing; `weights` draws by `weights`.
         weights: (negative, positive) draw weight by set; the rarest class of a slice multiplies it by `rare`.
         rare: factor by class for positive slices; the largest that applies counts.
         slices_per_epoch, epochs, batch: how much.
-        learning_rate: the peak; `warmup` epochs of linear rise, then a cosine down to `final_rate` of the peak.
-        optimizer: `adam` or `adamw`, with `weight_decay`.
-        class_weight, any_weight, smoothing: of the class loss.
-        pixel_weight, cross_entropy, dice, slice_dice, box: of the pixel loss.
-        synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them as
-            the set `synthetic`.
+        learning_rate: the peak, after `warmup` epochs of linear rise.
+        schedule: what follows: `cosine` and `exponential` fall to `final_rate` of the peak at the end, `steps` is a
+            tenth from half of the epochs on and a hundredth from three quarters on, `constant` stays.
+        optimizer: with `weight_decay` (decoupled); `momentum` is that of `sgd` and `rmsprop`.
+        class_weight, any_weight, positive_weights, smoothing, focal: of the class loss; `positive_weights` by class.
+        pixel_weight, cross_entropy, dice, slice_dice, box, pixel_focal: of the pixel loss.
+        synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them
+            as the set `synthetic`.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
         augment: name in `augment.PIPELINES`.
         patience: epochs without a better validation loss before the training stops; None never stops.
@@ -39,6 +42,7 @@ class TrainConfig:
         precision: Keras' policy.
         initial: name of the training to start from, or the path of exported weights (`weights/reader/start.npz`), or
             None for random weights.
+        initial_layer: the nested network that takes them; None: the whole one.
         mirror: evaluate and serve the mean over a slice and its mirror image: twice the network's time.
         licence: of the weights, from the data used.
         seed: of everything.
@@ -51,6 +55,7 @@ class TrainConfig:
     slices_per_epoch: int
     epochs: int
     licence: str
+    split: Literal["patient", "slice"] = "patient"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     sampling: Literal["copies", "weights"] = "weights"
     weights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -59,16 +64,21 @@ class TrainConfig:
     learning_rate: float = 1e-3
     warmup: float = 0.0
     final_rate: float = 0.0
-    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["cosine", "exponential", "steps", "constant"] = "cosine"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     weight_decay: float = 0.0
+    momentum: float = 0.9
     class_weight: float = 1.0
     any_weight: float = 1.0
+    positive_weights: Mapping[str, float] = field(default_factory=dict)
     smoothing: float = 0.0
+    focal: float = 0.0
     pixel_weight: float = 1.0
     cross_entropy: float = 1.0
     dice: float = 0.0
     slice_dice: float = 0.0
     box: float = 0.0
+    pixel_focal: float = 0.0
     outline_boxes: bool = False
     synthetic: int = 0
     augment: str = "report"
@@ -77,6 +87,7 @@ class TrainConfig:
     mean_of_last: int = 0
     precision: str = "mixed_bfloat16"
     initial: str | None = None
+    initial_layer: str | None = None
     mirror: bool = False
     seed: int = 2019
 

@@ -25,7 +25,7 @@ from training.calibrate import fit_rule, read_rule, write_rule
 from training.datasets import load_samples
 from training.datasets.sample import Sample
 from training.figures import curves, figures
-from training.folds import FOLDS, Folds, Split
+from training.folds import FILES, FOLDS, Folds, Split
 from training.predictions import Judged, Predictions, join, judge, predict, write_table
 from training.report import write_report
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
@@ -122,7 +122,9 @@ def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) ->
 
 def _split(run: Path, fold: int, data: Path, runs: Path) -> Split:
     # Never made here: folds that were dealt anew could put patients that were trained on to the test side.
-    return Folds.read(runs / "folds.csv").split(load_samples(data, read_config(run)["sets"]), fold)
+    config = read_config(run)
+    unit = config.get("split", "patient")
+    return Folds.read(runs / FILES[unit], unit).split(load_samples(data, config["sets"]), fold)
 
 
 def _predictions(run: Path, split: Split, reuse: bool) -> list[Predictions]:

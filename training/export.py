@@ -35,7 +35,7 @@ from training.cards import CARDS, SOURCES, Check, write_card
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
-from training.folds import FOLDS, Folds
+from training.folds import FILES, FOLDS, Folds
 from training.saved import NETWORK_FILE, START_FILE, load_network, read_config, read_preprocess, write_start
 from training.train import load_split, run_folder, usable
 
@@ -192,7 +192,7 @@ def _manifest(
         config=name,
         seed=config.seed,
         fold=fold,
-        split_sha256=Folds.read(runs / "folds.csv").sha256,
+        split_sha256=Folds.read(runs / FILES[config.split], config.split).sha256,
         git_commit=_git_commit(),
         backend=keras.backend.backend(),
         packages=_packages(),

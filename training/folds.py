@@ -1,5 +1,7 @@
 """Patient-wise, stratified folds, written to a file so that every experiment uses the same ones.
 
+Folds by slice exist too, for one purpose: to show how much a report that split so owes to the leak.
+
 In: samples. Out: for each patient a fold (0..4) and a part (0..7). For fold K, the test side is fold K; of the rest,
 the patients of part K are the validation side (about 10 % of all), on which thresholds, temperature and early stopping
 are chosen, and the others are the training side.
@@ -10,6 +12,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +21,8 @@ from training.datasets.sample import Sample
 
 FOLDS = 5
 PARTS = 8
+Unit = Literal["patient", "slice"]
+FILES: dict[Unit, str] = {"patient": "folds.csv", "slice": "folds_by_slice.csv"}
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Folds:
-    """Where each patient stands: group -> (fold, part)."""
+    """Where each patient stands: group -> (fold, part); for folds by slice, each slice: key -> (fold, part)."""
 
     places: dict[str, tuple[int, int]]
+    unit: Unit = "patient"
 
     def split(self, samples: list[Sample], fold: int) -> Split:
         """The sides of a fold.
@@ -45,9 +51,10 @@ class Folds:
             raise BadData(f"There is no fold {fold}; there are 0 to {FOLDS - 1}.")
         sides: dict[str, list[Sample]] = {"train": [], "validation": [], "test": []}
         for sample in samples:
-            if sample.group not in self.places:
-                raise BadData(f"The folds file does not know patient {sample.group}; was it made from other data?")
-            place, part = self.places[sample.group]
+            name = _name(sample, self.unit)
+            if name not in self.places:
+                raise BadData(f"The folds file does not know {self.unit} {name}; was it made from other data?")
+            place, part = self.places[name]
             side = "test" if place == fold else "validation" if part == fold else "train"
             sides[side].append(sample)
         return Split(**sides)
@@ -67,7 +74,7 @@ class Folds:
             table.writerows((group, *place) for group, place in sorted(self.places.items()))
 
     @classmethod
-    def read(cls, path: Path) -> "Folds":
+    def read(cls, path: Path, unit: Unit = "patient") -> "Folds":
         """Read `write`'s file.
 
         Raises:
@@ -75,12 +82,12 @@ class Folds:
         """
         try:
             with path.open(newline="", encoding="utf-8") as file:
-                return cls({row["group"]: (int(row["fold"]), int(row["part"])) for row in csv.DictReader(file)})
+                return cls({row["group"]: (int(row["fold"]), int(row["part"])) for row in csv.DictReader(file)}, unit)
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise BadData(f"The folds file {path} cannot be read: {error}.") from None
 
 
-def make_folds(samples: list[Sample], seed: int = 2019) -> Folds:
+def make_folds(samples: list[Sample], seed: int = 2019, unit: Unit = "patient") -> Folds:
     """Deal patients to folds and parts so that each set and each of its classes spreads evenly.
 
     Patients are grouped by their set and what they have (a mask; else their rarest positive class; else nothing),
@@ -89,10 +96,11 @@ def make_folds(samples: list[Sample], seed: int = 2019) -> Folds:
     Args:
         samples: all samples of all sets.
         seed: of the shuffle.
+        unit: what is dealt.
     """
     by_group: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_group[sample.group].append(sample)
+        by_group[_name(sample, unit)].append(sample)
     counts = np.nansum([sample.labels for sample in samples], axis=0)
     strata: dict[tuple[str, str], list[str]] = defaultdict(list)
     for group, members in by_group.items():
@@ -107,7 +115,11 @@ def make_folds(samples: list[Sample], seed: int = 2019) -> Folds:
         for group in order:
             places[group] = (dealt % FOLDS, dealt // FOLDS % PARTS)
             dealt += 1
-    return Folds(places)
+    return Folds(places, unit)
+
+
+def _name(sample: Sample, unit: Unit) -> str:
+    return sample.group if unit == "patient" else sample.key
 
 
 def _stratum(members: list[Sample], counts: np.ndarray) -> str:

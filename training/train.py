@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,10 @@ from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
 from training.datasets.sample import Sample
 from training.datasets.synthesis import synthetic_samples
-from training.folds import FOLDS, Folds, make_folds
-from training.losses import MaskedClassLoss, MaskedPixelLoss
+from training.folds import FILES, FOLDS, Folds, make_folds
+from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
 from training.networks import NETWORKS
+from training.optimizers import optimizer
 from training.saved import read_config, read_start
 
 
@@ -109,11 +110,11 @@ def run_folder(runs: Path, name: str, fold: int) -> Path:
 
 def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
     """The sides of a fold over the configuration's sets, by the one folds file of these runs (made if missing)."""
-    path = runs / "folds.csv"
+    path = runs / FILES[config.split]
     if not path.is_file():
         sets = [name for name in LOADERS if (data / name).is_dir()]
-        make_folds(load_samples(data, sets)).write(path)
-    return Folds.read(path).split(load_samples(data, config.sets), fold)
+        make_folds(load_samples(data, sets), unit=config.split).write(path)
+    return Folds.read(path, config.split).split(load_samples(data, config.sets), fold)
 
 
 def usable(samples: list[Sample], config: TrainConfig, boxes: bool = False) -> list[Sample]:
@@ -128,22 +129,17 @@ def build(config: TrainConfig) -> keras.Model:
     network = NETWORKS[config.network](config.preprocess.size, config.preprocess.channels, **config.arguments)
     losses: dict[str, keras.losses.Loss | None] = dict.fromkeys(network.output_names)
     if "mask" in losses:
-        losses["mask"] = MaskedPixelLoss(config.cross_entropy, config.dice, config.box, config.slice_dice)
+        losses["mask"] = MaskedPixelLoss(
+            config.cross_entropy, config.dice, config.box, config.slice_dice, config.pixel_focal
+        )
     if "logits" in losses:
-        losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing)
-    weights = {"mask": config.pixel_weight, "logits": config.class_weight}
-    steps = config.slices_per_epoch // config.batch
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate if not config.warmup else config.learning_rate / 100,
-        decay_steps=round(steps * (config.epochs - config.warmup)),
-        alpha=config.final_rate,
-        warmup_target=config.learning_rate if config.warmup else None,
-        warmup_steps=round(steps * config.warmup),
-    )
-    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
-    extra = {"weight_decay": config.weight_decay} if config.optimizer == "adamw" else {}
+        positive = [config.positive_weights.get(name, 1.0) for name in CLASSES] if config.positive_weights else []
+        losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing, config.focal, positive)
+    if "kinds" in losses:
+        losses["kinds"] = MaskedKindLoss()
+    weights = {"mask": config.pixel_weight, "logits": config.class_weight, "kinds": config.class_weight}
     network.compile(
-        optimizer=kinds[config.optimizer](schedule, **extra),
+        optimizer=optimizer(config),
         loss=losses,
         loss_weights={output: weights.get(output, 0.0) for output in losses},
         jit_compile=keras.backend.backend() == "jax",
@@ -153,7 +149,7 @@ def build(config: TrainConfig) -> keras.Model:
 
 def loss_outputs(network: keras.Model) -> list[str]:
     """The outputs that are learnt from targets."""
-    return [output for output in network.output_names if output in ("mask", "logits")]
+    return [output for output in network.output_names if output in ("mask", "logits", "kinds")]
 
 
 def draw_weights(samples: list[Sample], config: TrainConfig) -> NDArray[np.float64]:
@@ -192,6 +188,7 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
     if config.initial is not None and config.initial.endswith(".npz"):
         read_start(Path(config.initial), network)
     elif config.initial is not None:
+        part = network.get_layer(config.initial_layer) if config.initial_layer else network
         initial = run_folder(runs, config.initial, fold) / "network.weights.h5"
         if not initial.is_file():
             raise BadData(
@@ -199,7 +196,7 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
                 f"--fold {fold}` first."
             )
         with _without_optimizer(network):
-            network.load_weights(initial)
+            part.load_weights(initial)
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
     (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
@@ -209,7 +206,8 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
 def _resume(network: keras.Model, config: TrainConfig, run: Path) -> State:
     if not (run / "state.json").is_file():
         raise BadData(f"{run} holds no training to resume.")
-    before, now = read_config(run), json.loads(json.dumps(asdict(config)))
+    now = json.loads(json.dumps(asdict(config)))
+    before = now | _defaults() | read_config(run)  # a setting that came later was at its default then
     other = sorted(key for key in before | now if before.get(key) != now.get(key))
     if other:
         raise BadData(
@@ -221,6 +219,13 @@ def _resume(network: keras.Model, config: TrainConfig, run: Path) -> State:
     network.load_weights(run / f"state_{state.epoch}.weights.h5")
     _forget_unfinished(state.epoch, run)
     return state
+
+
+def _defaults() -> dict[str, Any]:
+    """The settings that a configuration need not name, as they are stored."""
+    plain = {f.name: f.default for f in fields(TrainConfig) if f.default is not MISSING}
+    made = {f.name: f.default_factory() for f in fields(TrainConfig) if f.default_factory is not MISSING}
+    return plain | made
 
 
 def _forget_unfinished(epoch: int, run: Path) -> None:

@@ -95,6 +95,16 @@ def test_a_folds_file_comes_back_as_it_went(samples, tmp_path):
     assert path.read_text().splitlines()[0] == "group,fold,part"
 
 
+def test_folds_by_slice_put_a_patient_on_several_sides_and_each_slice_on_one(samples, tmp_path):
+    make_folds(samples, unit="slice").write(tmp_path / "folds.csv")
+    split = Folds.read(tmp_path / "folds.csv", "slice").split(samples, 0)
+    assert len(split.train) + len(split.validation) + len(split.test) == len(samples)
+    keys = [{one.key for one in side} for side in (split.train, split.test)]
+    groups = [{one.group for one in side} for side in (split.train, split.test)]
+    assert not keys[0] & keys[1]
+    assert groups[0] & groups[1]
+
+
 def test_the_fingerprint_changes_with_one_patient(samples):
     folds = make_folds(samples)
     group, (fold, part) = next(iter(folds.places.items()))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.losses import MaskedClassLoss, MaskedPixelLoss
+from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
 
 NAN = float("nan")
 
@@ -74,6 +74,39 @@ def test_unknown_classes_weigh_nothing():
 def test_extreme_logits_stay_finite():
     assert class_loss([[1, 0]], [[1e4, -1e4]]) == 0
     assert class_loss([[1, 0]], [[-1e4, 1e4]]) == pytest.approx(1e4)
+
+
+def test_focal_loss_makes_light_of_what_is_right_already():
+    # A positive at 3/4 is wrong by 1/4, a negative by 3/4; gamma 2 multiplies by the squares.
+    three = log(3)
+    assert class_loss([[1, 0]], [[three, three]], focal=2) == pytest.approx(
+        (log(4 / 3) / 16 + log(4) * 9 / 16) / 2, abs=1e-5
+    )
+
+
+def test_positive_weights_by_hand():
+    # The positive of the first class weighs 3, the negative of the second 1 whatever a positive of it would weigh.
+    three = log(3)
+    assert class_loss([[1, 0]], [[three, three]], positive_weights=(3, 5)) == pytest.approx(
+        (3 * log(4 / 3) + log(4)) / 4, abs=1e-5
+    )
+
+
+def kind_loss(labels, logits):
+    return float(MaskedKindLoss()(np.array(labels, np.float32), np.array(logits, np.float32)))
+
+
+def test_kinds_of_a_slice_by_hand():
+    # Three kinds (none, and two subtypes); softmax of (0, log 2, 0) is 1/4, 1/2, 1/4.
+    logits = [[0, log(2), 0]]
+    assert kind_loss([[0, 0, 0]], logits) == pytest.approx(log(4), abs=1e-5)
+    assert kind_loss([[1, 1, 0]], logits) == pytest.approx(log(2), abs=1e-5)
+    assert kind_loss([[1, 1, 1]], logits) == pytest.approx((log(2) + log(4)) / 2, abs=1e-5)
+
+
+def test_a_kind_with_an_unknown_label_weighs_nothing():
+    assert kind_loss([[1, NAN, 1]], [[9, -9, 3]]) == 0
+    assert not gradient(MaskedKindLoss(), [[1, NAN, 1]], [[9, -9, 3]]).any()
 
 
 # Pixels: codes 0 no blood, 1 blood, 2 unknown, 3 inside a box
@@ -145,6 +178,12 @@ def test_unknown_pixels_weigh_nothing():
     assert found[1].ravel()[1] == 0
 
 
+def test_focal_pixel_loss_by_hand():
+    # Blood at 3/4 is wrong by 1/4, no blood at 3/4 by 3/4; gamma 1 multiplies by that.
+    value = pixel_loss([1, 0, 2, 2], [0.75, 0.75, 0.5, 0.5], cross_entropy=1, dice=0, box=0, focal=1)
+    assert value == pytest.approx((log(4 / 3) / 4 + log(4) * 3 / 4) / 2, abs=1e-5)
+
+
 def test_a_batch_of_unknown_pixels_costs_nothing():
     assert pixel_loss([2] * 4, [0.9] * 4, cross_entropy=1, dice=1, box=1, slice_dice=1) == pytest.approx(0, abs=1e-6)
 
@@ -155,7 +194,11 @@ def test_probabilities_of_zero_and_one_stay_finite():
 
 @pytest.mark.parametrize(
     "loss",
-    [MaskedClassLoss(any_weight=2.0, smoothing=0.01), MaskedPixelLoss(cross_entropy=5.0, dice=0.5, slice_dice=0.25)],
+    [
+        MaskedClassLoss(any_weight=2.0, smoothing=0.01, focal=1.5, positive_weights=(1.0, 4.0)),
+        MaskedKindLoss(),
+        MaskedPixelLoss(cross_entropy=5.0, dice=0.5, slice_dice=0.25, focal=2.0),
+    ],
 )
 def test_a_loss_survives_serialisation(loss):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))

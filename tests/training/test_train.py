@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -343,6 +344,17 @@ def test_what_is_kept_has_the_mean_of_the_last_weights(data, straight, tmp_path)
     # The training itself goes on from its own weights, not from the mean.
     for name, values in stored(straight / "state_3.weights.h5").items():
         assert (stored(run / "state_3.weights.h5")[name] == values).all(), name
+
+
+def test_a_training_from_before_a_setting_existed_is_resumed(data, straight, tmp_path):
+    run = shutil.copytree(straight, tmp_path / "tiny" / "fold_0").resolve()
+    shutil.copy(straight.parents[1] / "folds.csv", tmp_path)
+    stored_config = json.loads((run / "config.json").read_text())
+    del stored_config["focal"]
+    (run / "config.json").write_text(json.dumps(stored_config))
+    assert train(TINY, "tiny", 0, data, tmp_path, resume=True) == tmp_path / "tiny" / "fold_0"
+    with pytest.raises(BadData, match=r"begun with other settings \(focal\)"):
+        train(replace(TINY, focal=2.0), "tiny", 0, data, tmp_path, resume=True)
 
 
 def test_a_training_is_not_resumed_with_other_settings(data, straight):
