@@ -37,7 +37,7 @@ from training.datasets.sample import Sample
 from training.evaluate import read_rule
 from training.folds import FILES, FOLDS, Folds
 from training.saved import NETWORK_FILE, START_FILE, load_network, read_config, read_preprocess, write_start
-from training.train import load_split, run_folder, usable
+from training.train import load_split, run_folder, steps_to, usable
 
 GRAPH = "network.onnx"
 CHECKED_SLICES = 32
@@ -79,7 +79,7 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
     (folder / GRAPH).write_bytes(stored)
     (folder / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
     write_start(run / NETWORK_FILE, folder / START_FILE)
-    trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in _steps(name)]
+    trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
     write_card(folder, manifest, trainings, Check(len(batch), keras_difference, half_difference))
     return folder
 
@@ -202,12 +202,6 @@ def _manifest(
         intended_use="Research and education. Not a medical device; not for decisions about patients.",
         limits=card.limits,
     )
-
-
-def _steps(name: str) -> list[str]:
-    """The trainings that lead to this one, the first one first."""
-    initial = CONFIGS[name].initial
-    return [*(_steps(initial) if initial in CONFIGS else []), name]
 
 
 def _seconds(run: Path) -> float:

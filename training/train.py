@@ -84,7 +84,7 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     def reseed(epoch: int) -> None:  # inside `fit`: on PyTorch its preparations draw random numbers too
         _reseed_dropout(network, config.seed + fold, epoch)
 
-    while state.epoch < config.epochs and not _out_of_patience(state, config):
+    while not finished(config, state):
         began = time.monotonic()
         batches = _epoch(train_set, config, loss_outputs(network), state.epoch, fold, workers)
         logs = network.fit(
@@ -106,6 +106,37 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
 def run_folder(runs: Path, name: str, fold: int) -> Path:
     """Where a training writes."""
     return runs / name / f"fold_{fold}"
+
+
+def read_state(config: TrainConfig, run: Path) -> State | None:
+    """How far a training is, or None where it was not begun.
+
+    Raises:
+        BadData: if it was begun with other settings than the configuration's.
+    """
+    if not (run / "state.json").is_file():
+        return None
+    now = json.loads(json.dumps(asdict(config)))
+    before = now | _defaults() | read_config(run)  # a setting that came later was at its default then
+    other = sorted(key for key in before if before[key] != now.get(key))
+    if other:
+        raise BadData(
+            f"{run} was begun with other settings ({', '.join(other)}). Take them back to resume it, or move it away "
+            "to begin anew."
+        )
+    return State(**json.loads((run / "state.json").read_text()))
+
+
+def finished(config: TrainConfig, state: State) -> bool:
+    """Whether nothing is left to train: all epochs are done, or no better one came for long enough."""
+    impatient = config.patience is not None and state.epoch - 1 - state.best_epoch >= config.patience
+    return state.epoch >= config.epochs or impatient
+
+
+def steps_to(name: str) -> list[str]:
+    """The configurations that are trained one after the other for this one, the first one first."""
+    initial = CONFIGS[name].initial
+    return [*(steps_to(initial) if initial in CONFIGS else []), name]
 
 
 def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
@@ -204,17 +235,9 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
 
 
 def _resume(network: keras.Model, config: TrainConfig, run: Path) -> State:
-    if not (run / "state.json").is_file():
+    state = read_state(config, run)
+    if state is None:
         raise BadData(f"{run} holds no training to resume.")
-    now = json.loads(json.dumps(asdict(config)))
-    before = now | _defaults() | read_config(run)  # a setting that came later was at its default then
-    other = sorted(key for key in before | now if before.get(key) != now.get(key))
-    if other:
-        raise BadData(
-            f"{run} was begun with other settings ({', '.join(other)}). Take them back to resume it, or move it away "
-            "to begin anew."
-        )
-    state = State(**json.loads((run / "state.json").read_text()))
     network.optimizer.build(network.trainable_variables)
     network.load_weights(run / f"state_{state.epoch}.weights.h5")
     _forget_unfinished(state.epoch, run)
@@ -306,10 +329,6 @@ def _log(row: dict[str, float], epoch: int, run: Path) -> None:
     for key, value in row.items():
         writer.add_scalar(key, value, step=epoch)
     writer.close()
-
-
-def _out_of_patience(state: State, config: TrainConfig) -> bool:
-    return config.patience is not None and state.epoch - 1 - state.best_epoch >= config.patience
 
 
 def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:

@@ -287,12 +287,20 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(data, straight, tm
 
 
 @pytest.mark.parametrize(
-    ("epoch", "best_epoch", "patience", "stops"),
-    [(3, 1, 1, True), (3, 2, 1, False), (3, 1, 2, False), (0, -1, 1, False), (9, 0, None, False)],
+    ("epoch", "best_epoch", "patience", "ends"),
+    [
+        (3, 1, 1, True),
+        (3, 2, 1, False),
+        (3, 1, 2, False),
+        (0, -1, 1, False),
+        (9, 0, None, False),
+        (20, 19, 1, True),
+        (20, 0, None, True),
+    ],
 )
-def test_patience_by_hand(epoch, best_epoch, patience, stops):
+def test_a_training_ends_with_its_epochs_or_its_patience(epoch, best_epoch, patience, ends):
     state = State(epoch=epoch, best_epoch=best_epoch)
-    assert module._out_of_patience(state, replace(TINY, patience=patience)) is stops
+    assert module.finished(replace(TINY, epochs=20, patience=patience), state) is ends
 
 
 def test_two_trainings_draw_from_the_same_folds(data, straight):

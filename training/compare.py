@@ -1,0 +1,164 @@
+"""Train, evaluate and export a plan of configurations one after another, and write the page that compares them.
+
+    python -m training.compare PLAN --data DIR
+
+In: a plan's name (see `training.plans`). What is done is skipped, what was stopped is resumed, and after each one its
+result is written to `docs/results/` and the page `docs/results.md` anew; a failure is noted there and the rest goes on.
+Out of the way of the weights that ship, everything is exported to `runs/weights/`; ensembles are made of those.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import numpy as np
+import onnxruntime
+
+from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.manifest import FILE, Manifest, read_graph, read_manifest
+from training.configs import CONFIGS, TrainConfig
+from training.evaluate import METRICS_FILE, evaluate, read_evaluation
+from training.export import export
+from training.plans import PLANS, Plan
+from training.results import Result, kept_curves, read_log, read_result
+from training.results_page import describe, write_page
+from training.saved import NETWORK_FILE
+from training.train import finished, read_state, run_folder, steps_to, train
+
+log = logging.getLogger(__name__)
+
+RELEASE = "0.0.0"  # of weights that are exported for the comparison and do not ship
+WARM_UPS, TIMED_RUNS = 3, 20
+
+
+def compare(plan: Plan, data: Path, runs: Path, page: Path, only: tuple[str, ...] = ()) -> Path:
+    """Work through a plan and return the page.
+
+    Args:
+        plan: what is compared.
+        data: the data folder.
+        runs: where trainings write.
+        page: the page to write; results lie in the folder of its name beside it.
+        only: work on these configurations alone; the page shows the others as they are.
+
+    Raises:
+        BadData: if there is no data folder.
+    """
+    if not data.is_dir():
+        raise BadData(f"There is no data folder {data}. Name one with --data or HEMOSCOPE_DATA.")
+    results = page.with_suffix("")
+    names = [name for name in plan.configurations if not only or name in only]
+    for number, name in enumerate(names, start=1):
+        click.echo(f"[{number} of {len(names)}] {name}")
+        _noted(name, results, lambda name=name: _configuration(name, plan.fold, data, runs))
+        write_page(plan, _read(plan, results), page)
+    write_page(plan, _read(plan, results), page)
+    return page
+
+
+def milliseconds_a_slice(folder: Path, manifest: Manifest) -> float:
+    """The median time of the exported graph for one slice, on one thread, warm."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(read_graph(folder, manifest), options, providers=["CPUExecutionProvider"])
+    side, channels = manifest.preprocess.size, manifest.preprocess.channels
+    slice_ = np.random.default_rng(0).random((1, side, side, channels), np.float32)
+    seconds = []
+    for _ in range(WARM_UPS + TIMED_RUNS):
+        began = time.perf_counter()
+        session.run(None, {session.get_inputs()[0].name: slice_})
+        seconds.append(time.perf_counter() - began)
+    return 1000 * float(np.median(seconds[WARM_UPS:]))
+
+
+def _configuration(name: str, fold: int, data: Path, runs: Path) -> Result:
+    for step in steps_to(name):
+        _train(step, fold, data, runs)
+    run, weights = run_folder(runs, name, fold), runs / "weights"
+    if _older(run / METRICS_FILE, run / NETWORK_FILE):
+        evaluate(name, [fold], data, runs)
+    if _older(weights / name / FILE, run / METRICS_FILE):
+        export(name, fold, data, runs, weights, RELEASE)
+    return _result(name, fold, runs, weights)
+
+
+def _train(name: str, fold: int, data: Path, runs: Path) -> None:
+    config, run = CONFIGS[name], run_folder(runs, name, fold)
+    state = read_state(config, run)
+    if state is None or not finished(config, state):
+        train(config, name, fold, data, runs, resume=state is not None)
+
+
+def _result(name: str, fold: int, runs: Path, weights: Path) -> Result:
+    run, config = run_folder(runs, name, fold), CONFIGS[name]
+    evaluation, manifest = read_evaluation(run), read_manifest(weights / name)
+    trained = [(CONFIGS[step], read_state(CONFIGS[step], run_folder(runs, step, fold))) for step in steps_to(name)]
+    return Result(
+        name=name,
+        network=config.network,
+        preparation=describe(config.preprocess),
+        sets=config.sets,
+        fold=fold,
+        date=datetime.fromtimestamp((run / METRICS_FILE).stat().st_mtime, UTC).date().isoformat(),
+        slices_seen=sum(_slices(step) * state.epoch for step, state in trained if state),
+        minutes=sum(state.seconds for _, state in trained if state) / 60,
+        parameters=manifest.parameters,
+        milliseconds=milliseconds_a_slice(weights / name, manifest),
+        metrics=evaluation.metrics,
+        curves=kept_curves(evaluation.curves),
+        log=read_log(run / "log.csv"),
+    )
+
+
+def _slices(config: TrainConfig) -> int:
+    return config.slices_per_epoch // config.batch * config.batch
+
+
+def _older(made: Path, source: Path) -> bool:
+    return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
+
+
+def _noted(name: str, results: Path, work: Callable[[], Result]) -> None:
+    """Write the result, or why there is none."""
+    try:
+        result = work()
+    except Exception as error:  # hours of others must not be lost to one: what broke is said on the page
+        log.exception("%s failed.", name)
+        result = Result(
+            name, CONFIGS[name].network if name in CONFIGS else "ensemble", failure=f"{type(error).__name__}: {error}"
+        )
+    result.write(results)
+
+
+def _read(plan: Plan, results: Path) -> list[Result]:
+    paths = [results / f"{name}.json" for name in (*plan.configurations, *plan.ensembles)]
+    return [read_result(path) for path in paths if path.is_file()]
+
+
+@click.command(help=__doc__)
+@click.argument("name", metavar="PLAN", type=click.Choice(list(PLANS)))
+@click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Runs folder.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), default=Path("docs/results.md"), show_default=True, help="The page."
+)
+@click.option("--only", multiple=True, help="Work on this configuration alone; may be repeated.")
+def main(name: str, data: Path, runs: Path, page: Path, only: tuple[str, ...]) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    unknown = sorted(set(only) - set(PLANS[name].configurations) - set(PLANS[name].ensembles))
+    if unknown:
+        raise click.BadParameter(f"{name} has no {', '.join(unknown)}.", param_hint="--only")
+    try:
+        compare(PLANS[name], data, runs, page, only)
+    except HemoscopeError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"The page: {page}")
+
+
+if __name__ == "__main__":
+    main()
