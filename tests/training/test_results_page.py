@@ -136,8 +136,8 @@ def test_a_preparation_in_words():
     plain = Preprocess(size=128, windows=(BRAIN,))
     assert describe(plain) == "128 px, whole, windows 40/80"
     full = Preprocess(
-        size=160, windows=(Window(40, 120),), neighbours=1, frame="canvas", canvas_px=512, intracranial=True, equalise=True,
-        stretch=(2, 98), clahe_clip=2.0,
+        size=160, windows=(Window(40, 120),), neighbours=1, frame="canvas", canvas_px=512, intracranial=True,
+        equalise=True, stretch=(2, 98), clahe_clip=2.0,
     )  # fmt: skip
     assert describe(full) == (
         "160 px, 512 px canvas, windows 40/120, 1 adjacent slices to each side, intracranial mask, equalised, "
