@@ -172,8 +172,7 @@ def _paper_table(results: Sequence[Result]) -> list[str]:
     header = ("configuration", "ours", "the report", "why they differ")
     rows = []
     for result in results:
-        if result.name in REPORTED:
-            told = REPORTED[result.name]
+        for told in REPORTED.get(result.name, ()):
             rows.append((f"`{result.name}`", _ours(result), f"{told.report}: {told.figures}", told.why))
     return _table(header, rows)
 
