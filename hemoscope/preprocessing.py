@@ -181,8 +181,7 @@ class Preprocess:
         """The windows that a picture cannot give in full because its own window is narrower."""
         if scan.window is None:
             return ()
-        low, high = scan.window.lowest_hu, scan.window.highest_hu
-        return tuple(window for window in self.windows if window.lowest_hu < low or window.highest_hu > high)
+        return tuple(window for window in self.windows if not scan.window.holds(window))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary with every field."""

@@ -30,6 +30,10 @@ class Window:
     def highest_hu(self) -> float:
         return self.level + self.width / 2
 
+    def holds(self, other: "Window") -> bool:
+        """Whether a picture in this window shows all that the other window would."""
+        return self.lowest_hu <= other.lowest_hu and other.highest_hu <= self.highest_hu
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `LEVEL/WIDTH`, for example `40/80`.

@@ -57,3 +57,17 @@ def test_a_window_belongs_to_an_uncalibrated_scan_only(calibrated, window):
 def test_pixel_area_is_the_product_of_both_spacings():
     assert Scan(HU, calibrated=True, spacing_mm=(0.5, 0.4)).pixel_area_mm2 == pytest.approx(0.2)
     assert Scan(HU, calibrated=True).pixel_area_mm2 is None
+
+
+@pytest.mark.parametrize(
+    ("inner", "held"),
+    [
+        (Window(40, 80), True),  # 0..80 HU, its own ends
+        (Window(60, 40), True),  # 40..80
+        (Window(30, 80), False),  # -10..70
+        (Window(50, 80), False),  # 10..90
+        (Window(40, 120), False),  # -20..100
+    ],
+)
+def test_a_window_holds_those_between_its_ends(inner, held):
+    assert Window(40, 80).holds(inner) == held

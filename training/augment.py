@@ -2,6 +2,9 @@
 
 In: uint8 pixels (size, size, channels) from `Preprocess.pixels` and a uint8 target map (size, size). Out: the same
 shapes. Each call takes its own seed, so that a resumed training sees what an uninterrupted one would have seen.
+
+Adjacent slices go through the same augmentation one after the other, each with all its windows: they are moved,
+jittered and blurred alike, and none is compressed into the colours of another. Noise is the same in all of them.
 """
 
 import copy
@@ -38,11 +41,19 @@ class Augment:
     def __call__(
         self, pixels: NDArray[np.uint8], target: NDArray[np.uint8], seed: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Augment one slice; the same seed gives the same result."""
+        """Augment one slice with the neighbours among its channels; the same seed gives the same result."""
+        slices = np.split(pixels, pixels.shape[-1] // len(self.windows), axis=-1)
+        augmented = [self._slice(one, target, seed) for one in slices]
+        # Every slice moves by the same seed, so each call gives the same target.
+        return np.concatenate([image for image, _ in augmented], axis=-1), augmented[0][1]
+
+    def _slice(
+        self, pixels: NDArray[np.uint8], target: NDArray[np.uint8], seed: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         pipeline = self._pipeline()
         pipeline.set_random_seed(seed % 2**31)
         if not self.jitter:
-            both = pipeline(image=pixels, mask=target)
+            both = pipeline(image=np.ascontiguousarray(pixels), mask=target)
             return both["image"].reshape(pixels.shape), both["mask"]
         # The other windows lie inside the first: draw them anew from it after it was shifted and stretched.
         both = pipeline(image=np.ascontiguousarray(pixels[..., 0]), mask=target)
@@ -55,8 +66,7 @@ class Augment:
 
 
 def _one_base_window(windows: Sequence[Window]) -> bool:
-    base = windows[0]
-    return all(w.lowest_hu >= base.lowest_hu and w.highest_hu <= base.highest_hu for w in windows)
+    return all(windows[0].holds(window) for window in windows)
 
 
 def _jittered(base: NDArray[np.uint8], windows: Sequence[Window], random: np.random.Generator) -> NDArray[np.uint8]:

@@ -48,9 +48,9 @@ def prepare(
     """Open the cache of these samples below `folder`, building it first where it is missing.
 
     Args:
-        samples: what to prepare; the cache is keyed by them, their files' sizes and times, the preprocessing, and the
-            code that prepares.
-        preprocess: how; slices are prepared one by one, so it must not ask for neighbours.
+        samples: what to prepare; the cache is keyed by them, their files' sizes and times (with those of the neighbours
+            that are asked for), the preprocessing, and the code that prepares.
+        preprocess: how.
         folder: where caches live.
         workers: threads that read and prepare.
         outline: give slices that have boxes and no mask the targets of `datasets.pseudo`.
@@ -58,9 +58,10 @@ def prepare(
     Raises:
         BadData: if nothing can be read.
     """
-    if preprocess.neighbours:
-        raise BadData("Training on adjacent slices is not there yet: the preprocessing must have neighbours=0.")
-    identities = [_identity(sample) for sample in samples]
+    alone = sum(not sample.neighbours(preprocess.neighbours) for sample in samples)
+    if preprocess.neighbours and alone:
+        log.warning("%d of %d slices have no known neighbours: each stands in for its own.", alone, len(samples))
+    identities = [_identity(sample, preprocess.neighbours) for sample in samples]
     what = json.dumps([_code(), preprocess.to_dict(), outline, identities], default=vars)
     place = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
     if not place.is_dir():
@@ -80,11 +81,15 @@ def _code() -> str:
     return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
 
 
-def _identity(sample: Sample) -> list[object]:
+def _identity(sample: Sample, reach: int) -> list[object]:
     """What a sample's pixels and target depend on."""
-    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask)]
+    around = sample.neighbours(reach)
+    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask, *around)]
     states = [file and (file.st_size, file.st_mtime_ns) for file in files]
-    return [sample.key, str(sample.mask and sample.mask.name), sample.boxes, sample.blood_free, states]
+    names = [path and path.name for path in (sample.mask, *around)]
+    # How many of them come before the slice decides which channel it is.
+    below = len(sample.previous[:reach])
+    return [sample.key, sample.window, names, below, sample.boxes, sample.blood_free, states]
 
 
 def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, workers: int, outline: bool) -> None:
@@ -118,11 +123,11 @@ def _prepare_one(
     sample: Sample, preprocess: Preprocess, outline: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     try:
-        scan = sample.scan()
-        pixels, placement = preprocess.pixels(scan, 0)
+        scan, index = sample.in_context(preprocess.neighbours)
+        pixels, placement = preprocess.pixels(scan, index)
         target = sample.target(placement.rows, placement.columns)
         if outline and sample.mask is None:
-            target = outline_boxes(scan, target, sample.boxes)
+            target = outline_boxes(scan, target, sample.boxes, index)
     except HemoscopeError as error:
         log.warning("Skipped %s: %s", sample.key, error)
         return None

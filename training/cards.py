@@ -1,6 +1,7 @@
 """What the model cards say that no measurement can: titles, summaries, limits, and whom to cite.
 
-In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest.
+In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest. What the preparation alone
+limits is worked out from it and from the slices that were learnt from.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemoscope.manifest import Manifest
+from hemoscope.preprocessing import Preprocess
+from hemoscope.scan import Window
+from training.datasets.sample import Sample
+from training.preparations import Coverage, coverage
 from training.saved import START_FILE
 
 
@@ -50,7 +55,6 @@ SOURCES = {
 _EVERY_MODEL = (
     "Trained on a few thousand slices from a few scanners: other scanners, children, contrast, post-operative heads "
     "and motion are not validated.",
-    "Reads slice by slice: a bleed that only neighbouring slices reveal is missed.",
 )
 _BOXES_TRIED = (
     "How boxes become training targets was tried on all masks of CT-ICH, those of the test patients among them: the "
@@ -89,6 +93,42 @@ CARDS = {
         (*_EVERY_MODEL, *_CT_ICH_ONLY),
     ),
 }
+
+
+def preparation_limits(preprocess: Preprocess, samples: Sequence[Sample]) -> tuple[str, ...]:
+    """What a network cannot know because of how its slices were prepared, in sentences.
+
+    Args:
+        preprocess: the network's.
+        samples: the slices that it learnt from.
+    """
+    given = coverage(preprocess, samples)
+    limits = [_clipped(one, one.drawn_in) for one in given if one.drawn_in is not None and one.clipped]
+    if not preprocess.neighbours:
+        return (*limits, "Reads slice by slice: a bleed that only neighbouring slices reveal is missed.")
+    limits.append(
+        "Sees each slice between its neighbours in the scan. The command line, the pages and the API read files one by "
+        "one: each file's slice then stands in for its own neighbours, which is not what the figures were measured on."
+    )
+    limits += [
+        f"{_title(one.source)}: {one.alone} of {one.slices} slices have no known neighbours; each stood in for its own."
+        for one in given
+        if one.alone
+    ]
+    return tuple(limits)
+
+
+def _clipped(given: Coverage, pictures: Window) -> str:
+    windows = ", ".join(f"{w} ({w.lowest_hu:g} to {w.highest_hu:g} HU)" for w in given.clipped)
+    return (
+        f"{_title(given.source)} ({given.slices} slices) is drawn in {pictures} and ends at {pictures.lowest_hu:g} and "
+        f"{pictures.highest_hu:g} HU: of the windows {windows} the network saw only that part. DICOM shows them whole, "
+        "which is more than these slices taught."
+    )
+
+
+def _title(source: str) -> str:
+    return SOURCES[source].title if source in SOURCES else source
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, Manifest, Metric, TrainingData
 from hemoscope.preprocessing import Preprocess
-from training.cards import CARDS, SOURCES, Check, write_card
+from training.cards import CARDS, SOURCES, Check, preparation_limits, write_card
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
@@ -153,7 +153,7 @@ def _check_slices(samples: list[Sample], preprocess: Preprocess) -> NDArray[np.f
     tensors = []
     for sample in samples[::step][:CHECKED_SLICES]:
         try:
-            tensors.append(preprocess.tensor(sample.scan(), 0)[0])
+            tensors.append(preprocess.tensor(*sample.in_context(preprocess.neighbours))[0])
         except HemoscopeError:
             continue
     if not tensors:
@@ -173,6 +173,7 @@ def _manifest(
     release: str,
 ) -> Manifest:
     card, rule = CARDS[name], read_rule(run)
+    learnt = usable(trained_on, config, config.outline_boxes)
     stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return Manifest(
         name=name,
@@ -185,7 +186,7 @@ def _manifest(
         preprocess=config.preprocess,
         **(asdict(rule) | {"classes": tuple(name for name in CLASSES if name in rule.classes)}),
         thresholds_chosen=stored["thresholds_chosen"],
-        training_data=_training_data(usable(trained_on, config, config.outline_boxes)),
+        training_data=_training_data(learnt),
         metrics=tuple(Metric(**entry) for entry in stored["metrics"]),
         graph=GRAPH,
         sha256=hashlib.sha256(graph).hexdigest(),
@@ -200,7 +201,7 @@ def _manifest(
         parameters=int(network.count_params()),
         licence=config.licence,
         intended_use="Research and education. Not a medical device; not for decisions about patients.",
-        limits=card.limits,
+        limits=(*card.limits, *preparation_limits(config.preprocess, learnt)),
     )
 
 

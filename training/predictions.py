@@ -197,7 +197,7 @@ def write_table(judged: Judged, path: Path) -> None:
 def _prepare(sample: Sample, preprocess: Preprocess) -> tuple | None:
     """(sample, tensor, placement, target or None) of a slice, or None where it cannot be read."""
     try:
-        tensor, placement = preprocess.tensor(sample.scan(), 0)
+        tensor, placement = preprocess.tensor(*sample.in_context(preprocess.neighbours))
         known = sample.mask is not None or sample.blood_free
         target = sample.target(placement.rows, placement.columns) if known else None
     except HemoscopeError as error:

@@ -32,7 +32,7 @@ from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
 from training.datasets.sample import Sample
-from training.datasets.synthesis import synthetic_samples
+from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
 from training.folds import FILES, FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
 from training.networks import NETWORKS
@@ -54,8 +54,11 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     """Train and return the run's folder.
 
     Raises:
-        BadData: if the data, the folds, the weights to start from or the state to resume are missing.
+        BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
+            and adjacent slices are asked for together.
     """
+    if config.synthetic and config.preprocess.neighbours:
+        raise BadData(NO_NEIGHBOURS)
     run = run_folder(runs, name, fold)
     keras.utils.set_random_seed(config.seed + fold)
     keras.mixed_precision.set_global_policy(config.precision)

@@ -34,7 +34,10 @@ def write_ct_ich(folder: Path) -> None:
                 cv2.imwrite(str(folder / "masks" / mask), blood.astype(np.uint8) * 255)
             found = str(int(blood.any()))
             labels = dict.fromkeys(CLASSES, "0") | {"any": found, "intraparenchymal": found}
-            rows.append({"patient": str(patient), "file": file, "mask": mask, "label_trusted": "1"} | labels)
+            rows.append(
+                {"patient": str(patient), "file": file, "slice": str(index), "mask": mask, "label_trusted": "1"}
+                | labels
+            )
     write_rows(folder / "labels.csv", rows)
     write_rows(folder / "boxes.csv", [{"file": "none.png", "x0": "0", "y0": "0", "x1": "1", "y1": "1"}])
 

@@ -87,6 +87,30 @@ def test_about_half_of_the_slices_are_mirrored(name, preprocess, channels):
     assert 18 <= mirrored <= 42  # 60 fair coins fall outside once in a thousand
 
 
+@pytest.mark.parametrize(("name", "windows"), [("report", (Window(40, 120),)), ("anatomical", READER_WINDOWS)])
+def test_adjacent_slices_move_together_each_as_it_would_alone(name, windows):
+    alone, adjacent = (Augment(name, Preprocess(64, windows, neighbours=reach)) for reach in (0, 1))
+    # Three slices with their squares at different places, the target is the middle one's.
+    slices = [blob(len(windows), row=row, column=column)[0] for row, column in ((10, 30), (20, 40), (30, 20))]
+    target = blob(len(windows))[1]
+    for seed in range(15):
+        image, codes = adjacent(np.concatenate(slices, axis=-1), target, seed)
+        apart = [alone(one, target, seed) for one in slices]
+        assert (image == np.concatenate([one for one, _ in apart], axis=-1)).all()
+        assert (codes == apart[1][1]).all()
+
+
+@pytest.mark.parametrize("name", ["report", "anatomical"])
+def test_equal_slices_stay_equal(name):
+    # A slice that stands in for its missing neighbour is the same slice after augmentation too.
+    one = blob(1)[0]
+    adjacent = Augment(name, Preprocess(64, neighbours=2))
+    for seed in range(15):
+        image, _ = adjacent(np.repeat(one, 5, axis=-1), blob(1)[1], seed)
+        assert image.shape == (64, 64, 5)
+        assert (image == image[..., :1]).all()
+
+
 def test_no_augmentation_changes_nothing():
     pixels, target = blob(3)
     image, codes = Augment("none", READER)(pixels, target, 3)

@@ -192,8 +192,3 @@ def test_a_set_larger_than_what_is_read_ahead_keeps_its_order(samples, tmp_path,
     prepared = prepare(samples, SMALL, tmp_path, workers=3)
     for index, sample in enumerate(samples):
         assert (prepared.pixels[index] == SMALL.pixels(sample.scan(), 0)[0]).all()
-
-
-def test_adjacent_slices_are_refused(samples, tmp_path):
-    with pytest.raises(BadData, match="neighbours=0"):
-        prepare(samples, Preprocess(32, neighbours=1), tmp_path)

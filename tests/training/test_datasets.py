@@ -160,6 +160,37 @@ def test_a_mask_on_another_grid_is_refused(published_ct_ich):
         load_samples(published_ct_ich.parent, ["ct_ich"])[1].target(64, 65)
 
 
+def files(paths):
+    return [path.name for path in paths]
+
+
+def test_published_ct_ich_slices_know_their_neighbours(published_ct_ich):
+    samples = load_samples(published_ct_ich.parent, ["ct_ich"])
+    # Patient 49 is left out; 50 and 51 have slices 1 and 2 each, and never one of the other's.
+    assert [(files(one.previous), files(one.next)) for one in samples] == [
+        ([], ["2.jpg"]),
+        (["1.jpg"], []),
+        ([], ["2.jpg"]),
+        (["1.jpg"], []),
+    ]
+    for one in samples:
+        assert {path.parent for path in (*one.previous, *one.next)} == {one.image.parent}
+
+
+def test_a_compact_slice_that_is_not_learnt_from_is_still_a_neighbour(tmp_path):
+    folder = compact_ct_ich(
+        tmp_path / "ct_ich",
+        ("052_10.jpg", 52, 10, 0, 0, 0, 0, 0, 0, 1, ""),
+        ("052_09.jpg", 52, 9, 0, 0, 0, 0, 0, 0, 0, ""),
+        ("053_11.jpg", 53, 11, 0, 0, 0, 0, 0, 0, 1, ""),
+    )
+    for name in ("052_09", "052_10", "053_11"):
+        write_picture(folder / "images" / f"{name}.jpg")
+    ten, eleven = load_samples(tmp_path, ["ct_ich"])
+    assert (files(ten.previous), files(ten.next)) == (["052_09.jpg"], [])
+    assert (eleven.previous, eleven.next) == ((), ())
+
+
 # RSNA
 
 
@@ -199,6 +230,18 @@ def test_published_slices_of_one_patient_share_a_group(tmp_path):
     assert c.group == "rsna/ID_c"
 
 
+def test_published_slices_know_their_neighbours_by_position(tmp_path):
+    phantom = make_phantom(slices=3, rows=64, columns=64, spacing_mm=3.5)
+    identifiers = ("ID_c", "ID_a", "ID_b")  # from the base up
+    folder = published_rsna(tmp_path / "rsna", *(row for name in sorted(identifiers) for row in six_rows(name)))
+    for path, name in zip(write_dicom_series(phantom, folder / "made"), identifiers, strict=True):
+        path.rename(folder / "stage_2_train" / f"{name}.dcm")
+    a, b, c = load_samples(tmp_path, ["rsna"])
+    assert (files(c.previous), files(c.next)) == ([], ["ID_a.dcm", "ID_b.dcm"])
+    assert (files(a.previous), files(a.next)) == (["ID_c.dcm"], ["ID_b.dcm"])
+    assert (files(b.previous), files(b.next)) == (["ID_a.dcm", "ID_c.dcm"], [])
+
+
 def test_repeated_rows_of_the_published_table_count_once(tmp_path):
     rows = six_rows("ID_a", "epidural", "any")
     published_rsna(tmp_path / "rsna", *rows, *rows)
@@ -224,6 +267,7 @@ def test_slices_of_one_compact_study_share_a_group(tmp_path):
     a, b, c = load_samples(tmp_path, ["rsna"])
     assert (a.group, b.group, c.group) == ("rsna/s1", "rsna/b", "rsna/s1")
     assert a.window == BRAIN
+    assert not any(one.previous or one.next for one in (a, b, c))  # the table does not order a study
 
 
 # PHE-SICH
@@ -248,6 +292,15 @@ def test_phe_sich_knows_parenchymal_blood_only(tmp_path):
     assert doubtful.boxes == (Box(1, 2, 3, 4),)
 
 
+def test_phe_sich_gives_no_neighbours_for_having_them_would_tell_who_bleeds(tmp_path):
+    header = "file,patient,slice,intraparenchymal,beside_positive,blood_pseudo_mask,pseudo_suspect,boxes_x0y0x1y1"
+    rows = [(f"{number}.webp", "0001", number, 0, 0, "", 0, "[]") for number in range(3)]
+    write_table(tmp_path / "phe_sich" / "labels.csv", header.split(","), *rows)
+    for number in range(3):
+        write_picture(tmp_path / "phe_sich" / "images" / f"{number}.webp")
+    assert not any(one.previous or one.next for one in load_samples(tmp_path, ["phe_sich"]))
+
+
 # Slices of one's own
 
 
@@ -270,6 +323,51 @@ def test_own_slices_and_what_follows_from_their_labels(tmp_path):
     assert bleeds.mask == tmp_path / "own" / "a" / "1_mask.png"
     assert (free.window, bleeds.window) == (Window(80, 200), BRAIN)
     assert (bleeds.group, somewhere.key) == ("own/P1", "own/b/3.png")
+
+
+def test_own_slices_are_neighbours_by_number_within_patient_and_series(tmp_path):
+    rows = [("P1", "s", 2), ("P1", "s", 1), ("P1", "t", 3), ("P2", "s", 3), ("P2", "s", 4), ("P2", "s", "")]
+    write_table(
+        tmp_path / "own" / "labels.csv",
+        ["file", "patient", "series", "slice"],
+        *((f"{line}.png", *row) for line, row in enumerate(rows)),
+    )
+    for line in range(len(rows)):
+        write_picture(tmp_path / "own" / f"{line}.png")
+    found = [(files(one.previous), files(one.next)) for one in load_samples(tmp_path, ["own"])]
+    assert found == [(["1.png"], []), ([], ["0.png"]), ([], []), ([], ["4.png"]), (["3.png"], []), ([], [])]
+
+
+def test_own_dicom_without_numbers_is_ordered_by_position_and_kept_to_its_patient(tmp_path):
+    phantom = make_phantom(slices=2, rows=64, columns=64, spacing_mm=3.5)
+    for patient in ("P1", "P2"):  # the same UIDs twice
+        low, high = write_dicom_series(phantom, tmp_path / "own" / patient)
+        low.rename(low.with_name("z.dcm"))
+        high.rename(high.with_name("a.dcm"))
+    table = tmp_path / "own" / "labels.csv"
+    write_table(table, ["file", "patient"], *((f"{p}/{name}.dcm", p) for p in ("P1", "P2") for name in "az"))
+    samples = load_samples(tmp_path, ["own"])
+    assert [(files(one.previous), files(one.next)) for one in samples] == [(["z.dcm"], []), ([], ["a.dcm"])] * 2
+    for one in samples:
+        assert {path.parent.name for path in (*one.previous, *one.next)} == {one.patient}
+        assert one.window is None  # DICOM states Hounsfield units
+        assert one.scan().calibrated
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([("a.png", "P1", "one", "")], "line 2: a slice is a whole number, not 'one'"),
+        ([("a.png", "P1", 1, ""), ("b.png", "P1", 1, "")], "Two slices of patient P1 have the number 1"),
+        ([("a.png", "P1", 1, ""), ("b.png", "P1", 2, "40/120")], "line 3: patient P1 has slices in several windows"),
+    ],
+)
+def test_own_numbers_with_faults_are_refused(tmp_path, rows, sentence):
+    for name in ("a.png", "b.png"):
+        write_picture(tmp_path / "own" / name)
+    write_table(tmp_path / "own" / "labels.csv", ["file", "patient", "slice", "window"], *rows)
+    with pytest.raises(BadData, match=sentence):
+        load_samples(tmp_path, ["own"])
 
 
 def test_own_tables_may_leave_columns_out(tmp_path):
@@ -352,6 +450,19 @@ def test_the_real_ct_ich_has_what_its_description_says(data_folder):
     assert len({one.group for one in samples if one.mask}) == 26 - 1
     assert all(one.labels[0] == 1 for one in samples if one.mask)
     assert len({one.key for one in samples}) == len(samples)
+
+
+def test_the_real_ct_ich_slices_lie_between_the_slices_of_their_numbers(data_folder):
+    samples = load_samples(data_folder, ["ct_ich"])
+    by_name = {one.image.name: one for one in samples}
+    middle = by_name["052_10.jpg"]
+    assert (files(middle.previous[:2]), files(middle.next[:2])) == (
+        ["052_09.jpg", "052_08.jpg"],
+        ["052_11.jpg", "052_12.jpg"],
+    )
+    assert sum(not one.previous for one in samples) == sum(not one.next for one in samples) == 82 - 1
+    for one in samples:  # files are named PPP_NN.jpg
+        assert {path.name[:3] for path in (*one.previous, *one.next)} == {one.image.name[:3]}
 
 
 def test_the_real_rsna_and_phe_sich_have_what_their_descriptions_say(data_folder):

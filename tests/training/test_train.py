@@ -408,3 +408,21 @@ def test_the_command_line_says_what_is_wrong(tmp_path):
     result = CliRunner().invoke(main, ["transformer", "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert "two_branch" in result.output  # the names that exist
+
+
+# Adjacent slices
+
+
+ADJACENT = replace(TINY, preprocess=Preprocess(32, (BRAIN,), neighbours=1), augment="anatomical", epochs=1)
+
+
+def test_a_training_on_adjacent_slices_takes_them_as_channels(data, tmp_path):
+    run = train(ADJACENT, "adjacent", 0, data, tmp_path, resume=False)
+    assert json.loads((run / "preprocess.json").read_text())["neighbours"] == 1
+    assert keras.saving.load_model(run / "network.keras", compile=False).input_shape == (None, 32, 32, 3)
+
+
+def test_drawn_bleeds_and_adjacent_slices_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(BadData, match="must have synthetic=0"):
+        train(replace(ADJACENT, synthetic=5), "adjacent", 0, tmp_path / "nowhere", tmp_path / "runs", resume=False)
+    assert not (tmp_path / "runs").exists()

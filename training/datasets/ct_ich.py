@@ -1,7 +1,8 @@
 """CT-ICH (Hssayeni et al., Data 2020, 5(1):14): slices of 82 patients, window 40/120, subtype labels, some masks.
 
 In: the compact layout (`images/`, `masks/`, `labels.csv`, `boxes.csv`) or the publisher's (`Patients_CT/NNN/brain/
-N.jpg` with `N_HGE_Seg.jpg`, `hemorrhage_diagnosis.csv` or `hemorrhage_diagnosis_raw_ct.csv`). Out: samples.
+N.jpg` with `N_HGE_Seg.jpg`, `hemorrhage_diagnosis.csv` or `hemorrhage_diagnosis_raw_ct.csv`). Out: samples. Slices are
+numbered in anatomical order in both, so each knows its neighbours; a compact table without `slice` gives none.
 """
 
 from collections import defaultdict
@@ -11,6 +12,7 @@ from hemoscope.errors import BadData
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.scan import Window
 from training.datasets.sample import UNKNOWN, Box, Sample, read_table, subtype_labels
+from training.datasets.stacks import Place, with_neighbours
 
 WINDOW = Window(40, 120)
 # The labels of this patient contradict its masks and the order of its slices; nothing is learnt from them.
@@ -36,23 +38,24 @@ def _load_compact(folder: Path) -> list[Sample]:
     boxes: dict[str, list[Box]] = defaultdict(list)
     for row in read_table(folder / "boxes.csv"):
         boxes[row["file"]].append(Box(*(float(row[side]) for side in ("x0", "y0", "x1", "y1"))))
-    samples = []
+    samples, places = [], {}
     for row in read_table(folder / "labels.csv"):
+        image = folder / "images" / row["file"]
+        if row.get("slice"):
+            places[image] = Place(f"patient {row['patient']}", float(row["slice"]))
         if int(row["patient"]) in UNTRUSTED_PATIENTS or row["label_trusted"] != "1":
             continue
         labels = subtype_labels(row)
         mask = folder / "masks" / row["mask"] if row["mask"] else None
-        samples.append(
-            _sample(row["patient"], folder / "images" / row["file"], labels, mask, tuple(boxes[row["file"]]))
-        )
-    return samples
+        samples.append(_sample(row["patient"], image, labels, mask, tuple(boxes[row["file"]])))
+    return with_neighbours(samples, places)
 
 
 def _load_published(folder: Path) -> list[Sample]:
     tables = sorted(folder.glob("hemorrhage_diagnosis*.csv"))
     if not tables:
         raise BadData(f"{folder} has no hemorrhage_diagnosis.csv.")
-    samples = []
+    samples, places = [], {}
     for row in read_table(tables[0]):
         row = {name.strip().lower(): value.strip() for name, value in row.items() if name}
         patient, number = int(row["patientnumber"]), int(row["slicenumber"])
@@ -62,9 +65,10 @@ def _load_published(folder: Path) -> list[Sample]:
         labels = subtype_labels({name: named[name] for name in CLASSES})
         name = f"{patient:03d}/brain/{number}.jpg"  # the files of all patients are named 1.jpg, 2.jpg, ...
         image = folder / "Patients_CT" / name
+        places[image] = Place(f"patient {patient}", number)
         mask = image.with_name(f"{number}_HGE_Seg.jpg")
         samples.append(_sample(str(patient), image, labels, mask if mask.is_file() else None, (), name))
-    return samples
+    return with_neighbours(samples, places)
 
 
 def _sample(

@@ -26,16 +26,17 @@ LARGEST_SHARE = 0.8  # of a box's soft tissue; a threshold that takes more has f
 SMOOTHING = 1 / 260  # of the picture's side: noise goes, a thin crescent stays
 
 
-def outline_boxes(scan: Scan, target: NDArray[np.uint8], boxes: Sequence[Box]) -> NDArray[np.uint8]:
+def outline_boxes(scan: Scan, target: NDArray[np.uint8], boxes: Sequence[Box], index: int = 0) -> NDArray[np.uint8]:
     """Resolve boxes by Otsu's threshold on the soft tissue inside the skull in each.
 
     A box without contrast stays as it is. So does every box of a slice whose skull encloses nothing, where a swollen
     scalp would pass for blood, and of a picture whose window ends below bone, where blood and bone look the same.
 
     Args:
-        scan: one slice.
+        scan: the slice, alone or between its neighbours.
         target: uint8 (rows, columns), in the codes of `sample`.
         boxes: in pixels of the slice.
+        index: which slice of the scan it is.
 
     Returns:
         A new map. Above the threshold: BLOOD. Below the middle between the threshold and the darker part's mean:
@@ -44,7 +45,7 @@ def outline_boxes(scan: Scan, target: NDArray[np.uint8], boxes: Sequence[Box]) -
     if scan.window is not None and scan.window.highest_hu <= BONE_HU:
         return target
     outlined = target.copy()
-    hu = scan.hu[0]
+    hu = scan.hu[index]
     intracranial = intracranial_mask(hu)
     if intracranial.all():
         return target

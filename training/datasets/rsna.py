@@ -4,18 +4,19 @@ In: the compact layout (`images/` in window 40/80, `labels.csv`) or the publishe
 `stage_2_train.csv`, six rows a slice named `ID_x_class`). Out: samples with class labels only.
 
 Slices of one patient must stay together. The compact table names some studies; where it names none, a slice counts as
-its own patient. In the publisher's layout the header's PatientID decides.
+its own patient. In the publisher's layout the header's PatientID decides, and its position says which slices are
+neighbours. The compact table says nothing of the order within a study, and holds one slice of nearly all of them: there
+are no neighbours in it.
 """
 
 from collections import defaultdict
 from pathlib import Path
 
-import pydicom
-
 from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
 from hemoscope.scan import BRAIN, Window
 from training.datasets.sample import Sample, read_table, subtype_labels
+from training.datasets.stacks import Place, ordered, place_of, read_header, with_neighbours
 
 
 def load_rsna(folder: Path) -> list[Sample]:
@@ -39,18 +40,18 @@ def _load_published(folder: Path) -> list[Sample]:
     for row in read_table(folder / "stage_2_train.csv"):
         identifier, _, name = row["ID"].rpartition("_")
         labels[identifier][name] = row["Label"]  # the published table repeats some rows; they agree
-    samples = []
+    samples: list[Sample] = []
+    places: list[tuple[Path, Place]] = []
     for identifier, named in labels.items():
         image = folder / "stage_2_train" / f"{identifier}.dcm"
-        patient = identifier
-        if image.is_file():
-            try:
-                header = pydicom.dcmread(image, stop_before_pixels=True, specific_tags=["PatientID"])
-                patient = str(header.get("PatientID", "")) or identifier
-            except (pydicom.errors.InvalidDicomError, OSError):
-                pass  # a corrupt file: it is counted and skipped when its pixels are read
+        # Without a header the file is missing or corrupt: it is counted and skipped when its pixels are read.
+        header = read_header(image)
+        patient = identifier if header is None else str(header.get("PatientID", "")) or identifier
+        place = None if header is None else place_of(header, patient)
+        if place is not None:
+            places.append((image, place))
         samples.append(_sample(patient, image, named, None))
-    return samples
+    return with_neighbours(samples, ordered(places))
 
 
 def _sample(patient: str, image: Path, row: dict[str, str], window: Window | None) -> Sample:

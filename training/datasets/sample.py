@@ -1,19 +1,20 @@
 """`Sample`: one slice, where it lies and what is known of it.
 
-In: facts from a data set's tables. Out: the slice as a `Scan`, and its target map on the scan's own grid.
+In: facts from a data set's tables. Out: the slice as a `Scan`, alone or between its neighbours, and its target map on
+the scan's own grid.
 """
 
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hemoscope.errors import BadData
+from hemoscope.errors import BadData, BadScan
 from hemoscope.labels import CLASSES, SUBTYPES
 from hemoscope.readers import read_file
 from hemoscope.scan import BRAIN, Scan, Window
@@ -48,6 +49,8 @@ class Sample:
         blood_free: True where the whole slice is known to hold no blood.
         boxes: rectangles with some blood in each and none outside; empty if there are none.
         name: unique within the set and the same on every machine; by default the image's folder and file name.
+        previous, next: the files of the slices below and above it in the same series of the same patient, the nearest
+            first; empty at the ends, and where the set does not say how its slices lie.
     """
 
     source: str
@@ -59,6 +62,8 @@ class Sample:
     blood_free: bool = False
     boxes: tuple[Box, ...] = ()
     name: str = ""
+    previous: tuple[Path, ...] = ()
+    next: tuple[Path, ...] = ()
 
     @property
     def key(self) -> str:
@@ -77,6 +82,37 @@ class Sample:
             BadScan: if the file cannot be read.
         """
         return read_file(self.image, self.window or BRAIN)
+
+    def neighbours(self, reach: int) -> tuple[Path, ...]:
+        """The files of up to `reach` slices on each side, from the lowest to the highest, without the slice itself."""
+        return (*reversed(self.previous[:reach]), *self.next[:reach])
+
+    def in_context(self, reach: int) -> tuple[Scan, int]:
+        """Read the slice between up to `reach` neighbours on each side.
+
+        Returns:
+            A scan, and which of its slices this one is. Where a neighbour is missing the scan ends, as a whole scan
+            ends in serving: `Preprocess` then lets the nearest slice stand in.
+
+        Raises:
+            BadScan: if the slice or a neighbour cannot be read.
+            BadData: if they do not fit together.
+        """
+        scan, files = self.scan(), self.neighbours(reach)
+        if not files:
+            return scan, 0
+        others = []
+        for file in files:
+            try:
+                other = read_file(file, self.window or BRAIN)
+            except BadScan as error:
+                raise BadScan(f"Its neighbour {file.name}: {error}") from None
+            if other.hu.shape != scan.hu.shape or len(other.hu) != 1 or other.calibrated != scan.calibrated:
+                raise BadData(f"{self.key} and its neighbour {file.name} are not two slices of one scan.")
+            others.append(other.hu)
+        place = len(self.previous[:reach])
+        planes = [*others[:place], scan.hu, *others[place:]]
+        return replace(scan, hu=np.concatenate(planes), positions_mm=None), place
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """What is known of each pixel, as NO_BLOOD, BLOOD, NOT_KNOWN or IN_BOX: uint8 (rows, columns).

@@ -4,6 +4,10 @@ In: slices known to hold no blood. Out: `SyntheticSample`s, each with a bleed wh
 the inner table (subdural), lenses on it (epidural), blobs with edema in the brain (intraparenchymal), blood in
 ventricles that are there (intraventricular) and in sulci and cisterns that are there (subarachnoid).
 
+Bleeds are drawn into one slice, never into its neighbours: a network that sees those would learn that a slice unlike
+its neighbours bleeds. Left out, the slice would stand in for them, and it would learn the same of slices without any.
+So drawn slices are refused where neighbours are asked for.
+
 Pictures have no pixel spacing: lengths take the skull's inside for a disc of 70 mm radius, halfway up an adult's.
 """
 
@@ -31,6 +35,7 @@ SMALLEST_BLEED_MM2 = 25.0
 FAINTEST_HU = 8.0  # by which a bleed must be brighter than what was there
 CSF_HU = 20.0
 DENSEST_BRAIN_HU = 55.0
+NO_NEIGHBOURS = "Bleeds are drawn into single slices: a training on adjacent slices must have synthetic=0."
 SECOND_BLEED = 0.25  # the share of slices that get two
 TRIES = 12
 
@@ -81,6 +86,16 @@ class SyntheticSample(Sample):
             BadData: if there is no room for the bleeds.
         """
         return self._drawn()[0]
+
+    def in_context(self, reach: int) -> tuple[Scan, int]:
+        """The slice alone.
+
+        Raises:
+            BadData: if neighbours are asked for, see above.
+        """
+        if reach:
+            raise BadData(f"{self.key}: {NO_NEIGHBOURS}")
+        return self.scan(), 0
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """BLOOD where it was drawn, NO_BLOOD elsewhere."""
