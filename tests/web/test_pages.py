@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flask import Flask
+from flask import Flask, render_template
 from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
@@ -104,6 +104,36 @@ def test_segmentation_model_says_what_it_does_not_assess(client: FlaskClient, bl
     assert page.count("not assessed by this model") == 5
     assert percents(page) == ["94 %"]
     assert "Grad-CAM" not in page
+
+
+def test_model_without_a_mask_says_so_and_offers_its_heat_maps(
+    client: FlaskClient, bright_reader: Any, blood_png: bytes
+) -> None:
+    bright_reader.gives_mask = False
+    page = post(client, (blood_png, "a.png")).text
+    assert "This model gives no mask." in page
+    assert page.count('class="show-heat"') == 7
+    for absent in ("show-fill", "data-opacity", "a-mask.png", "a-overlay.png", "layer fill", "No blood marked"):
+        assert absent not in page
+    assert "Area of the mask" not in page
+    assert "so the area is in pixels only" not in page
+    made = json.loads(download(page, "a.json"))
+    assert (made["area_px"], made["area_mm2"]) == (None, None)
+
+
+def test_several_slices_of_a_model_without_a_mask_are_listed_without_areas(
+    app: Flask, models: Any, bright_reader: Any
+) -> None:
+    bright_reader.gives_mask = False
+    head = make_phantom([Bleed("subdural", 30)], slices=3, rows=64, columns=64, spacing_mm=3.6)
+    reader = models.readers["reader"]
+    card = card_of(Reading("head", head.scan, reader.read(head.scan), reader.manifest), most_pictures=2)
+    assert [numbers.area_px for numbers in card.numbers] == [None] * 3
+    assert all(view.heat and not view.mask_png and not view.fill for view in card.slices)
+    with app.test_request_context():
+        page = render_template("result.html", cards=[card])
+    assert page.count("<td>\N{EN DASH}</td><td>hemorrhage</td>") == 3
+    assert "Slice 2 of 3" in page
 
 
 def test_uncertain_band_is_explained(client: FlaskClient, models: Any, blood_png: bytes) -> None:
