@@ -199,6 +199,18 @@ def test_overlays_and_heat_maps_are_written(run, tmp_path: Path) -> None:
     assert len(list((tmp_path / "heat").iterdir())) == 6
 
 
+def test_a_model_without_a_mask_writes_heat_maps_alone_and_says_so_once(run, tmp_path: Path, bright_reader) -> None:
+    bright_reader.gives_mask = False
+    paths = [write_slice(tmp_path / name) for name in ("a.png", "b.png")]
+    folders = [part for name in ("masks", "overlays", "heatmaps") for part in (f"--{name}", tmp_path / name)]
+    result = run("predict", *paths, *folders)
+    assert result.exit_code == 0
+    assert result.stderr.count("bright gives no mask: --masks and --overlays write no file.") == 1
+    assert [len(list((tmp_path / name).iterdir())) for name in ("masks", "overlays", "heatmaps")] == [0, 0, 12]
+    assert result.stdout.splitlines()[0] == f"hemorrhage 0.94      no mask  {paths[0]}: subdural 0.75"
+    assert "gives no mask" not in run("predict", *paths, "--heatmaps", tmp_path / "again").stderr
+
+
 def test_the_window_reaches_the_reader_of_pictures(run, tmp_path: Path, bright_reader) -> None:
     path = write_slice(tmp_path / "slice.png")
     assert run("predict", path, "--window", "80/200").exit_code == 0

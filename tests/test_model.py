@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import model
 from hemoscope.errors import BadScan, BadWeights, UnknownModel
 from hemoscope.labels import CLASSES
-from hemoscope.manifest import FILE, Manifest
+from hemoscope.manifest import FILE, NetworkManifest
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Scan, Window
 
@@ -53,7 +53,7 @@ def graph_bytes():
 
 def write_weights(root, name, graph=None, **changes):
     graph = graph_bytes() if graph is None else graph
-    manifest = Manifest(
+    manifest = NetworkManifest(
         name=name,
         version="1.2.3",
         title="By hand",

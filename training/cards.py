@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemoscope.manifest import Manifest
+from hemoscope.manifest import NetworkManifest
 from training.saved import START_FILE
 
 
@@ -106,7 +106,7 @@ class Check:
     half: float
 
 
-def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, float]], check: Check) -> None:
+def write_card(folder: Path, manifest: NetworkManifest, trainings: Sequence[tuple[str, float]], check: Check) -> None:
     """Write `folder/README.md` from the manifest and what the export measured.
 
     Args:

@@ -29,7 +29,7 @@ from onnx import numpy_helper
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
-from hemoscope.manifest import FILE, Manifest, Metric, TrainingData
+from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, task_of
 from hemoscope.preprocessing import Preprocess
 from training.cards import CARDS, SOURCES, Check, write_card
 from training.configs import CONFIGS, TrainConfig
@@ -171,15 +171,15 @@ def _manifest(
     runs: Path,
     trained_on: list[Sample],
     release: str,
-) -> Manifest:
+) -> NetworkManifest:
     card, rule = CARDS[name], read_rule(run)
     stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return Manifest(
+    return NetworkManifest(
         name=name,
         version=release,
         title=card.title,
         summary=card.summary,
-        task="classification+segmentation" if "logits" in network.output_names else "segmentation",
+        task=task_of(network.output_names),
         architecture=config.network,
         arguments=dict(config.arguments),
         preprocess=config.preprocess,

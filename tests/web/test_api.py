@@ -130,3 +130,16 @@ def test_validation_would_notice_a_wrong_answer(client: FlaskClient) -> None:
     validator = Draft202012Validator({"$ref": "#/components/schemas/Results", "components": components})
     assert not validator.is_valid({"results": [{"path": "a", "error": "no", "finding": "none"}]})
     assert not validator.is_valid({"results": [{"path": "a"}]})
+
+
+def test_what_a_model_without_a_mask_does_not_give_is_null(
+    client: FlaskClient, check: Any, bright_reader: Any, blood_png: bytes
+) -> None:
+    bright_reader.gives_mask = False
+    (made,) = check(post(client, (blood_png, "a.png"), query="?include=mask,overlay,heatmaps"))["results"]
+    assert made["finding"] == "hemorrhage"
+    (shown,) = made["slices"]
+    for entry in (made, shown):
+        assert (entry["area_px"], entry["area_mm2"]) == (None, None)
+    assert (shown["mask"], shown["overlay"]) == (None, None)
+    assert picture(shown["heatmaps"]["any"]).shape == (64, 80, 3)
