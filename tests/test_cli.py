@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from click.testing import CliRunner, Result
 import cli
 import model
 from hemoscope.errors import UnknownModel
+from hemoscope.manifest import EnsembleManifest, Member
 
 ROOT = Path(__file__).parent.parent
 BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
@@ -248,6 +250,26 @@ def test_a_folder_that_cannot_be_written_is_said(run, tmp_path: Path) -> None:
     result = run("predict", write_slice(tmp_path / "a.png"), "--masks", tmp_path / "file" / "masks")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: Not a directory")
+
+
+def test_an_ensemble_is_listed_with_its_members_and_its_cost(run, monkeypatch) -> None:
+    facts = {field.name: None for field in fields(EnsembleManifest)} | {
+        "name": "papers_vote",
+        "version": "1.0.0",
+        "task": "classification",
+        "licence": "CC-BY-4.0",
+        "summary": "Votes.",
+        "members": (Member("a", "", 0.5), Member("b", "", 0.5)),
+        "combination": "vote",
+        "parameters": 1200,
+        "milliseconds_a_slice": 30.0,
+    }
+    monkeypatch.setattr(model, "manifests", lambda: (EnsembleManifest(**facts),))
+    assert [said.strip() for said in run("models").stdout.splitlines()] == [
+        "papers_vote  1.0.0  classification  CC-BY-4.0",
+        "Votes.",
+        "vote of a, b: 2 networks, 1,200 parameters together, 30 ms a slice",
+    ]
 
 
 def test_ctrl_c_exits_with_130(run, tmp_path: Path, monkeypatch, bright_reader) -> None:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from werkzeug.test import TestResponse
 from hemoscope import render
 from hemoscope.errors import BadWeights
 from hemoscope.phantom import Bleed, dicom_slices, make_phantom
+from tests.web.conftest import ensemble_manifest
 from web.cards import card_of, percent
 from web.engine import Reading
 
@@ -274,6 +276,14 @@ def test_models_page_gives_figures_with_n_interval_limits_and_licence(client: Fl
     for stated in ("0.912", "0.881", "0.939", "678", "A. Nobody, 2020", "knows brightness only.", "1,234,567", "CC0"):
         assert stated in page
     assert page.index('id="reader"') < page.index('id="unet"')
+
+
+def test_models_page_shows_an_ensemble_with_its_members_and_its_cost(client: FlaskClient, models: Any) -> None:
+    models.readers["both"] = SimpleNamespace(manifest=ensemble_manifest("both", ("reader", "unet")))
+    page = client.get("/models").text
+    assert "vote of reader, unet" in page
+    assert "2 networks, 1,234,567 parameters together, 22 ms a slice" in page
+    assert page.count("SHA-256") == 2  # of the two networks
 
 
 def test_broken_weights_leave_the_start_page_standing(client: FlaskClient, models: Any) -> None:
