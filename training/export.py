@@ -193,9 +193,9 @@ def _manifest(
         seed=config.seed,
         fold=fold,
         split_sha256=Folds.read(runs / "folds.csv").sha256,
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         backend=keras.backend.backend(),
-        packages=_packages(),
+        packages=installed_packages(),
         created=datetime.now(UTC).date().isoformat(),
         parameters=int(network.count_params()),
         licence=config.licence,
@@ -231,7 +231,8 @@ def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
     )
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
+    """The commit of the working folder, or `unknown`."""
     command = ["git", "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -239,7 +240,8 @@ def _git_commit() -> str:
         return "unknown"
 
 
-def _packages() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
+    """The versions of those PACKAGES that are installed."""
     found = {}
     for package in PACKAGES:
         try:
