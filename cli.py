@@ -124,7 +124,7 @@ def predict(
     found = list(list_files(paths, skip=written))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
-    failures = 0
+    failures, told_of_no_mask = 0, False
     with click.progressbar(found, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         for path in bar:
             result = read_one(reader, path, window)
@@ -132,6 +132,9 @@ def predict(
                 failures += 1
                 tell(failure(path, result), json_file)
                 continue
+            if (masks or overlays) and result[1].area_px is None and not told_of_no_mask:
+                click.echo(f"{result[1].model} gives no mask: --masks and --overlays write no file.", err=True)
+                told_of_no_mask = True
             if pictures.folders and (name := pictures.write(path, *result)) != picture_stem(path):
                 click.echo(f"{path}: its pictures are named {name}, as an earlier file has taken its name.", err=True)
             tell(record(path, result[1]), json_file)
@@ -196,6 +199,7 @@ def phantom(folder: Path, bleeds: tuple["Bleed", ...], slices: int, seed: int) -
 def models() -> None:
     """List the models and what each is for."""
     import model
+    from hemoscope.manifest import EnsembleManifest
 
     manifests = model.manifests()
     if not manifests:
@@ -204,6 +208,8 @@ def models() -> None:
     for manifest in manifests:
         click.echo(f"{manifest.name:<{width}}  {manifest.version}  {manifest.task}  {manifest.licence}")
         click.echo(f"{'':<{width}}  {manifest.summary}")
+        if isinstance(manifest, EnsembleManifest):
+            click.echo(f"{'':<{width}}  {manifest.composition}: {manifest.cost}")
 
 
 def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]:
@@ -266,6 +272,7 @@ def line(said: dict[str, Any]) -> str:
         return f"{'not read':<10} {'':>4} {'':>12}  {path}: {said['error']}"
     probabilities = said["probabilities"]
     area = f"{said['area_px']} px" if said["area_mm2"] is None else f"{said['area_mm2']:.1f} mm²"
+    area = "no mask" if said["area_px"] is None else area
     likely = [f"{name} {probabilities[name]:.2f}" for name in SUBTYPES if (probabilities[name] or 0) >= 0.5]
     subtypes = f": {', '.join(likely)}" if likely and said["finding"] != "none" else ""
     return f"{said['finding']:<10} {probabilities[ANY]:.2f} {area:>12}  {path}{subtypes}"

@@ -1,22 +1,33 @@
 """The one door to inference: names(), load(name) -> Reader, Reader.read(scan) -> Findings.
 
-In: a weights folder's name, then scans. Out: findings. The networks run in ONNX Runtime; TensorFlow is not needed.
+In: a weights folder's name, then scans. Out: findings. A model is a network or an ensemble of networks; whoever reads
+with it need not know which. The networks run in ONNX Runtime; TensorFlow is not needed.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hemoscope.errors import BadScan, BadWeights, UnknownModel
-from hemoscope.findings import Findings, Timings
+from hemoscope.findings import Findings, SliceFindings, Timings
+from hemoscope.graph import Network, open_graph
 from hemoscope.labels import ANY
-from hemoscope.manifest import FILE, Manifest, read_graph, read_manifest
+from hemoscope.manifest import (
+    FILE,
+    EnsembleManifest,
+    Manifest,
+    NetworkManifest,
+    read_graph,
+    read_manifest,
+    read_members,
+    task_of,
+)
 from hemoscope.postprocessing import largest_probabilities, slice_findings
 from hemoscope.scan import Scan
 
@@ -24,20 +35,22 @@ DEFAULT = "reader"
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 SLICES_AT_MOST = 400  # the findings of one scan are held in memory, about a megabyte a slice of 512 x 512
 
-# One slice's input (1, size, size, channels) -> its outputs by name, each with a leading axis of one.
-Network = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 
+class Reader(ABC):
+    """A model with its rule. `read` may be called from several threads at once."""
 
-class Reader:
-    """A network with its preprocessing and its rule. `read` may be called from several threads at once."""
+    @property
+    @abstractmethod
+    def manifest(self) -> Manifest:
+        """What is known of the model."""
 
-    def __init__(self, manifest: Manifest, network: Network) -> None:
-        self.manifest = manifest
-        self._network = network
-        # One reading at a time: threads that read at once are no faster together and take their memory each.
-        self._lock = threading.Lock()
-        size, channels = manifest.preprocess.size, manifest.preprocess.channels
-        network(np.zeros((1, size, size, channels), np.float32))  # the warm-up
+    @abstractmethod
+    def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        """Read one slice of a scan."""
+
+    @abstractmethod
+    def misfits(self, scan: Scan) -> Sequence[str]:
+        """In what the scan differs from what the model was trained on, in sentences."""
 
     def read(self, scan: Scan) -> Findings:
         """Read every slice of a scan.
@@ -47,34 +60,92 @@ class Reader:
         """
         if len(scan.hu) > SLICES_AT_MOST:
             raise BadScan(f"The scan has {len(scan.hu)} slices; at most {SLICES_AT_MOST} are read at once.")
-        preprocess, rule = self.manifest.preprocess, self.manifest.rule
-        seconds = {"preprocess": 0.0, "network": 0.0, "postprocess": 0.0}
-        slices = []
+        slices, timings = [], Timings(0.0, 0.0, 0.0)
         for index in range(len(scan.hu)):
-            began = time.perf_counter()
-            tensor, placement = preprocess.tensor(scan, index)
-            prepared = time.perf_counter()
-            with self._lock:
-                entered = time.perf_counter()
-                outputs = {name: values[0] for name, values in self._network(tensor[None]).items()}
-            answered = time.perf_counter()
-            slices.append(slice_findings(outputs, placement, rule, scan.spacing_mm))
-            seconds["preprocess"] += prepared - began
-            seconds["network"] += answered - entered
-            seconds["postprocess"] += time.perf_counter() - answered
+            found, spent = self.read_slice(scan, index)
+            slices.append(found)
+            timings += spent
         probabilities = largest_probabilities(slices)
+        areas_px = [one.area_px for one in slices if one.area_px is not None]
         areas_mm2 = [one.area_mm2 for one in slices if one.area_mm2 is not None]
+        notes = (*scan.notes, *_doubts(scan, self.manifest.gives_mask), *self.misfits(scan))
         return Findings(
             model=self.manifest.name,
             version=self.manifest.version,
             slices=tuple(slices),
             probabilities=probabilities,
-            finding=rule.decide(probabilities[ANY] or 0.0),
-            area_px=sum(one.area_px for one in slices),
+            finding=self.manifest.rule.decide(probabilities[ANY] or 0.0),
+            area_px=sum(areas_px) if areas_px else None,
             area_mm2=sum(areas_mm2) if areas_mm2 else None,
-            timings=Timings(**seconds),
-            notes=(*scan.notes, *_doubts(scan, self.manifest)),
+            timings=timings,
+            notes=tuple(dict.fromkeys(notes)),  # each sentence once
         )
+
+
+class NetworkReader(Reader):
+    """One network with its preprocessing."""
+
+    def __init__(self, manifest: NetworkManifest, network: Network) -> None:
+        """Take a network and run it once, to warm it up.
+
+        Raises:
+            BadWeights: if its outputs are not those of the manifest's task.
+        """
+        self._manifest = manifest
+        self._network = network
+        # One reading at a time: threads that read at once are no faster together and take their memory each.
+        self._lock = threading.Lock()
+        size, channels = manifest.preprocess.size, manifest.preprocess.channels
+        outputs = network(np.zeros((1, size, size, channels), np.float32))
+        if task_of(outputs) != manifest.task:
+            raise BadWeights(
+                f"The network of {manifest.name} puts out {', '.join(sorted(outputs))}, which is not {manifest.task}."
+            )
+
+    @property
+    def manifest(self) -> NetworkManifest:
+        return self._manifest
+
+    def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        began = time.perf_counter()
+        tensor, placement = self.manifest.preprocess.tensor(scan, index)
+        prepared = time.perf_counter()
+        with self._lock:
+            entered = time.perf_counter()
+            outputs = {name: values[0] for name, values in self._network(tensor[None]).items()}
+        answered = time.perf_counter()
+        found = slice_findings(outputs, placement, self.manifest.rule, scan.spacing_mm)
+        return found, Timings(prepared - began, answered - entered, time.perf_counter() - answered)
+
+    def misfits(self, scan: Scan) -> Sequence[str]:
+        if not self.manifest.preprocess.lost_windows(scan):
+            return []
+        return [f"The picture's window is narrower than what {self.manifest.name} was trained on: values are missing."]
+
+
+class EnsembleReader(Reader):
+    """Several networks that read each slice one after the other, and one answer."""
+
+    def __init__(self, manifest: EnsembleManifest, members: Sequence[NetworkReader]) -> None:
+        self._manifest = manifest
+        self._members = tuple(members)
+
+    @property
+    def manifest(self) -> EnsembleManifest:
+        return self._manifest
+
+    def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        readings = [member.read_slice(scan, index) for member in self._members]
+        began = time.perf_counter()
+        slices = [found for found, _ in readings]
+        combined = self.manifest.ensemble.findings(slices, self.manifest.rule, scan.spacing_mm)
+        timings = Timings(0.0, 0.0, time.perf_counter() - began)
+        for _, spent in readings:
+            timings += spent
+        return combined, timings
+
+    def misfits(self, scan: Scan) -> Sequence[str]:
+        return [sentence for member in self._members for sentence in member.misfits(scan)]
 
 
 def names(folder: Path | None = None) -> tuple[str, ...]:
@@ -83,8 +154,8 @@ def names(folder: Path | None = None) -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in root.glob(f"*/{FILE}")))
 
 
-def manifests(folder: Path | None = None) -> tuple[Manifest, ...]:
-    """The manifests of all weights folders; no graph is loaded.
+def manifests(folder: Path | None = None) -> tuple[NetworkManifest | EnsembleManifest, ...]:
+    """The manifests of all weights folders; no graph is loaded, and no ensemble's members are checked.
 
     Raises:
         BadWeights: if one of them cannot be read.
@@ -102,7 +173,7 @@ def load(name: str = DEFAULT) -> Reader:
 
     Raises:
         UnknownModel: if there is no such folder or file; the message lists the names.
-        BadWeights: if the folder is incomplete or was changed.
+        BadWeights: if the folder is incomplete or was changed, or a member of an ensemble is.
     """
     if name.endswith(".keras"):
         return _load_keras(Path(name))
@@ -113,11 +184,16 @@ def load(name: str = DEFAULT) -> Reader:
                 known = ", ".join(names(root)) or "none"
                 raise UnknownModel(f"There is no model {name!r}. The models are: {known}.")
             manifest = read_manifest(root / name)
-            _readers[root, name] = Reader(manifest, _onnx_network(read_graph(root / name, manifest), name))
+            if isinstance(manifest, EnsembleManifest):
+                members = [_load_network(root, member) for member in read_members(root, manifest)]
+                _readers[root, name] = EnsembleReader(manifest, members)
+            else:
+                _readers[root, name] = _load_network(root, manifest)
         return _readers[root, name]
 
 
 _readers: dict[tuple[Path, str], Reader] = {}
+_networks: dict[tuple[Path, str], NetworkReader] = {}
 _loading = threading.Lock()
 
 
@@ -125,23 +201,13 @@ def _root() -> Path:
     return Path(os.environ.get("HEMOSCOPE_WEIGHTS") or WEIGHTS)
 
 
-def _onnx_network(graph: bytes, name: str) -> Network:
-    import onnxruntime  # here, so that listing models stays quick
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises its own kinds, all of them straight from Exception
-        raise BadWeights(f"The network of {name} cannot be loaded: {type(error).__name__}.") from error
-    outputs = [output.name for output in session.get_outputs()]
-
-    def run(tensor: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        return dict(zip(outputs, session.run(outputs, {session.get_inputs()[0].name: tensor}), strict=True))
-
-    return run
+def _load_network(root: Path, manifest: NetworkManifest) -> NetworkReader:
+    """The network, loaded once: on its own and as a member of ensembles it is the same one."""
+    key = root, manifest.name
+    if key not in _networks:
+        graph = read_graph(root / manifest.name, manifest)
+        _networks[key] = NetworkReader(manifest, open_graph(graph, manifest.name))
+    return _networks[key]
 
 
 def _load_keras(path: Path) -> Reader:
@@ -153,20 +219,19 @@ def _load_keras(path: Path) -> Reader:
             manifest, network = entry.load()(path)
         except ImportError as error:
             raise BadWeights(f"A .keras file needs the `train` extra ({error.name} is not installed).") from None
-        return Reader(manifest, network)
+        return NetworkReader(manifest, network)
     raise BadWeights("A .keras file needs an installed hemoscope with its `train` extra.")
 
 
-def _doubts(scan: Scan, manifest: Manifest) -> list[str]:
+def _doubts(scan: Scan, gives_mask: bool) -> list[str]:
+    """What no model can know of the scan; of areas only those speak that give one."""
     doubts = []
     if scan.window is not None:
+        no_area = ", and no area in mm² can be given" if gives_mask else ""
         doubts.append(
             f"A picture has no Hounsfield units and no spacing: if it was not drawn in {scan.window} HU (level/width), "
-            "the result can be wrong, and no area in mm² can be given."
+            f"the result can be wrong{no_area}."
         )
-    lost = manifest.preprocess.lost_windows(scan)
-    if lost:
-        doubts.append(f"The picture's window is narrower than what {manifest.name} was trained on: values are missing.")
-    if scan.calibrated and scan.spacing_mm is None:
+    if gives_mask and scan.calibrated and scan.spacing_mm is None:
         doubts.append("The file states no pixel spacing: no area in mm² can be given.")
     return doubts

@@ -66,7 +66,8 @@ def measure_slice(model_name: str, rounds: int) -> dict[str, float]:
         def read() -> str:
             findings = reader.read(read_file(path))
             network_ms.append(findings.timings.network * 1e3)
-            return json.dumps(record(str(path), findings)) + mask_png(findings.slices[0].mask).hex()
+            mask = findings.slices[0].mask
+            return json.dumps(record(str(path), findings)) + ("" if mask is None else mask_png(mask).hex())
 
         slice_ms = median_ms(read, rounds)
     return {

@@ -21,20 +21,22 @@ class SliceFindings:
         probabilities: calibrated probability by class, in the order of `labels.CLASSES`; None for a class that the
             model does not assess (a segmentation network knows `any` only).
         finding: the decision from the probability of `any`; `uncertain` is the abstain band.
-        mask: bool (rows, columns) on the scan's own grid: where the blood is. Empty where the finding is `none`.
-        mask_probability: float32 (rows, columns), 0..1: the network's pixel probabilities before the threshold.
-        heat: Grad-CAM by class, each float32 (rows, columns), 0..1 relative to its own largest value; empty for
-            networks without a class head.
-        area_px: pixels in the mask.
-        area_mm2: the same in mm², or None where the pixel spacing is unknown.
+        mask: bool (rows, columns) on the scan's own grid: where the blood is. Empty where the finding is `none`; None
+            for a model that gives no mask (a classifier).
+        mask_probability: float32 (rows, columns), 0..1: the pixel probabilities before the threshold; None without a
+            mask.
+        heat: Grad-CAM by class, each float32 (rows, columns), 0..1 relative to its own largest value, of an ensemble
+            the mean of its members' maps; empty for models without a class head.
+        area_px: pixels in the mask; None without a mask.
+        area_mm2: the same in mm²; None also where the pixel spacing is unknown.
     """
 
     probabilities: Mapping[str, float | None]
     finding: Finding
-    mask: NDArray[np.bool_]
-    mask_probability: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None
+    mask_probability: NDArray[np.float32] | None
     heat: Mapping[str, NDArray[np.float32]]
-    area_px: int
+    area_px: int | None
     area_mm2: float | None
 
 
@@ -45,6 +47,11 @@ class Timings:
     preprocess: float
     network: float
     postprocess: float
+
+    def __add__(self, other: "Timings") -> "Timings":
+        return Timings(
+            self.preprocess + other.preprocess, self.network + other.network, self.postprocess + other.postprocess
+        )
 
     @property
     def total(self) -> float:
@@ -61,7 +68,7 @@ class Findings:
         slices: one entry a slice, in the scan's order.
         probabilities: the largest over the slices, by class; None for a class that is not assessed.
         finding: the decision from the largest probability of `any`.
-        area_px, area_mm2: sums over the slices.
+        area_px, area_mm2: sums over the slices; None for a model that gives no mask.
         timings: seconds.
         notes: what the reader does not know or the user should, in sentences.
     """
@@ -71,7 +78,7 @@ class Findings:
     slices: tuple[SliceFindings, ...]
     probabilities: Mapping[str, float | None]
     finding: Finding
-    area_px: int
+    area_px: int | None
     area_mm2: float | None
     timings: Timings
     notes: tuple[str, ...]

@@ -86,26 +86,46 @@ def slice_findings(
     """What is said of one slice.
 
     Args:
-        outputs: of the network for this slice, float32: `mask` (size, size, 1) pixel probabilities; with a class head
-            also `logits` (6,) and `cams` (rows, columns, 6).
+        outputs: of the network for this slice, float32: `mask` (size, size, 1) pixel probabilities, or with a class
+            head `logits` (6,) and `cams` (rows, columns, 6), or all three.
         placement: where the input lay in the scan.
         rule: calibration and thresholds.
         spacing_mm: between rows and between columns, or None.
     """
-    assessed = dict(zip(rule.classes, rule.probabilities(class_logits(outputs)).tolist(), strict=True))
+    mask_probability = placement.inverse(outputs["mask"][..., 0]) if "mask" in outputs else None
+    heat = HeatMaps(outputs["cams"], placement, CLASSES) if "cams" in outputs else {}
+    return ruled_findings(class_logits(outputs), mask_probability, heat, rule, spacing_mm)
+
+
+def ruled_findings(
+    logits: NDArray[np.float32],
+    mask_probability: NDArray[np.float32] | None,
+    heat: Mapping[str, NDArray[np.float32]],
+    rule: Rule,
+    spacing_mm: tuple[float, float] | None,
+) -> SliceFindings:
+    """What the rule says of a slice, whether one network read it or several.
+
+    Args:
+        logits: (classes,), of the rule's classes, before calibration.
+        mask_probability: (rows, columns) on the scan's own grid, or None from a model that gives no mask.
+        heat: by class, see `SliceFindings`.
+        rule: calibration and thresholds.
+        spacing_mm: between rows and between columns, or None.
+    """
+    assessed = dict(zip(rule.classes, rule.probabilities(logits).tolist(), strict=True))
     finding = rule.decide(assessed[ANY])
-    mask_probability = placement.inverse(outputs["mask"][..., 0])
-    mask = mask_probability >= rule.mask_threshold
-    if finding == "none":
+    mask = None if mask_probability is None else mask_probability >= rule.mask_threshold
+    if mask is not None and finding == "none":
         mask = np.zeros_like(mask)  # a mask without a finding would contradict it
     return SliceFindings(
         probabilities={name: assessed.get(name) for name in CLASSES},
         finding=finding,
         mask=mask,
         mask_probability=mask_probability,
-        heat=HeatMaps(outputs["cams"], placement, CLASSES) if "cams" in outputs else {},
-        area_px=area_px(mask),
-        area_mm2=area_mm2(mask, spacing_mm),
+        heat=heat,
+        area_px=None if mask is None else area_px(mask),
+        area_mm2=None if mask is None else area_mm2(mask, spacing_mm),
     )
 
 

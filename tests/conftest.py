@@ -1,6 +1,7 @@
 """Fixtures that tests of several parts share: the real data, and a reader that needs no weights."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 # Before anything imports them: quiet, and the same on every machine.
@@ -32,18 +33,19 @@ def data_folder() -> Path:
 class BrightReader:
     """Reads as `model.Reader` does, by a rule that a hand can follow: blood is what lies between 55 and 79 HU.
 
-    It remembers the scans that it was given.
+    It remembers the scans that it was given. Without `gives_mask` it answers as a classifier does.
     """
 
     def __init__(self) -> None:
         self.scans: list[Scan] = []
+        self.gives_mask = True
 
     def read(self, scan: Scan) -> Findings:
         self.scans.append(scan)
         slices = tuple(self._slice(scan, index) for index in range(len(scan.hu)))
         bleeds = any(found.area_px for found in slices)
         areas = [found.area_mm2 for found in slices if found.area_mm2 is not None]
-        return Findings(
+        found = Findings(
             model="bright",
             version="1.2.3",
             slices=slices,
@@ -54,6 +56,7 @@ class BrightReader:
             timings=Timings(preprocess=0.25, network=0.5, postprocess=0.125),
             notes=(),
         )
+        return found if self.gives_mask else without_mask(found)
 
     def _slice(self, scan: Scan, index: int) -> SliceFindings:
         mask = (scan.hu[index] >= 55) & (scan.hu[index] < 79)
@@ -71,6 +74,13 @@ class BrightReader:
     @staticmethod
     def _probabilities(bleeds: bool) -> dict[str, float | None]:
         return dict.fromkeys(CLASSES, 0.0625) | ({"any": 0.9375, "subdural": 0.75} if bleeds else {})
+
+
+def without_mask(found: Findings) -> Findings:
+    """The same findings from a model that gives no mask."""
+    no_area = {"area_px": None, "area_mm2": None}
+    slices = tuple(replace(one, mask=None, mask_probability=None, **no_area) for one in found.slices)
+    return replace(found, slices=slices, **no_area)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from click.testing import CliRunner, Result
 import cli
 import model
 from hemoscope.errors import UnknownModel
+from hemoscope.manifest import EnsembleManifest, Member
 
 ROOT = Path(__file__).parent.parent
 BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
@@ -199,6 +201,18 @@ def test_overlays_and_heat_maps_are_written(run, tmp_path: Path) -> None:
     assert len(list((tmp_path / "heat").iterdir())) == 6
 
 
+def test_a_model_without_a_mask_writes_heat_maps_alone_and_says_so_once(run, tmp_path: Path, bright_reader) -> None:
+    bright_reader.gives_mask = False
+    paths = [write_slice(tmp_path / name) for name in ("a.png", "b.png")]
+    folders = [part for name in ("masks", "overlays", "heatmaps") for part in (f"--{name}", tmp_path / name)]
+    result = run("predict", *paths, *folders)
+    assert result.exit_code == 0
+    assert result.stderr.count("bright gives no mask: --masks and --overlays write no file.") == 1
+    assert [len(list((tmp_path / name).iterdir())) for name in ("masks", "overlays", "heatmaps")] == [0, 0, 12]
+    assert result.stdout.splitlines()[0] == f"hemorrhage 0.94      no mask  {paths[0]}: subdural 0.75"
+    assert "gives no mask" not in run("predict", *paths, "--heatmaps", tmp_path / "again").stderr
+
+
 def test_the_window_reaches_the_reader_of_pictures(run, tmp_path: Path, bright_reader) -> None:
     path = write_slice(tmp_path / "slice.png")
     assert run("predict", path, "--window", "80/200").exit_code == 0
@@ -236,6 +250,26 @@ def test_a_folder_that_cannot_be_written_is_said(run, tmp_path: Path) -> None:
     result = run("predict", write_slice(tmp_path / "a.png"), "--masks", tmp_path / "file" / "masks")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: Not a directory")
+
+
+def test_an_ensemble_is_listed_with_its_members_and_its_cost(run, monkeypatch) -> None:
+    facts = {field.name: None for field in fields(EnsembleManifest)} | {
+        "name": "papers_vote",
+        "version": "1.0.0",
+        "task": "classification",
+        "licence": "CC-BY-4.0",
+        "summary": "Votes.",
+        "members": (Member("a", "", 0.5), Member("b", "", 0.5)),
+        "combination": "vote",
+        "parameters": 1200,
+        "milliseconds_a_slice": 30.0,
+    }
+    monkeypatch.setattr(model, "manifests", lambda: (EnsembleManifest(**facts),))
+    assert [said.strip() for said in run("models").stdout.splitlines()] == [
+        "papers_vote  1.0.0  classification  CC-BY-4.0",
+        "Votes.",
+        "vote of a, b: 2 networks, 1,200 parameters together, 30 ms a slice",
+    ]
 
 
 def test_ctrl_c_exits_with_130(run, tmp_path: Path, monkeypatch, bright_reader) -> None:

@@ -2,18 +2,31 @@
 
 import hashlib
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from hemoscope.errors import BadWeights
-from hemoscope.labels import CLASSES
-from hemoscope.manifest import FILE, Manifest, Metric, TrainingData, read_graph, read_manifest
+from hemoscope.labels import ANY, CLASSES
+from hemoscope.manifest import (
+    FILE,
+    TASKS,
+    EnsembleManifest,
+    Member,
+    Metric,
+    NetworkManifest,
+    TrainingData,
+    manifest_sha256,
+    read_graph,
+    read_manifest,
+    read_members,
+    task_of,
+)
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Window
 
 GRAPH = b"a graph"
-MANIFEST = Manifest(
+MANIFEST = NetworkManifest(
     name="tiny",
     version="1.0.0",
     title="Tiny",
@@ -69,7 +82,7 @@ def test_a_manifest_survives_its_file(folder):
 
 
 def test_every_fact_is_stored():
-    assert set(MANIFEST.to_dict()) == {field.name for field in fields(Manifest)}
+    assert set(MANIFEST.to_dict()) == {field.name for field in fields(NetworkManifest)}
 
 
 def test_the_rule_is_that_of_the_manifest():
@@ -113,6 +126,7 @@ def test_a_missing_fact_is_named(folder, key):
         ({"sha256": 12}, "sha256 must be str"),
         ({"parameters": "many"}, "parameters must be int"),
         ({"seed": True}, "seed must be int"),
+        ({"task": "reading"}, "task must be one of classification, segmentation"),
         ({"name": "other"}, "manifest in tiny is of 'other'"),
         ({"graph": "../other/network.onnx"}, "outside its folder"),
         ({"graph": "/etc/passwd"}, "outside its folder"),
@@ -158,3 +172,125 @@ def test_a_changed_graph_is_refused(folder):
 def test_a_graph_that_is_no_file_is_named(folder, graph):
     with pytest.raises(BadWeights, match="has no"):
         read_graph(folder, replace(MANIFEST, graph=graph))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "task"),
+    [
+        (("mask",), "segmentation"),
+        (("logits", "cams"), "classification"),
+        (("mask", "logits", "cams"), "classification+segmentation"),
+    ],
+)
+def test_the_task_follows_from_the_outputs(outputs, task):
+    assert task_of(outputs) == task
+
+
+def test_only_a_classifier_gives_no_mask():
+    given = {task: replace(MANIFEST, task=task).gives_mask for task in TASKS}
+    assert given == {"classification": False, "segmentation": True, "classification+segmentation": True}
+
+
+OWN = {"architecture", "arguments", "preprocess", "graph", "sha256", "seed", "backend"}
+ENSEMBLE = EnsembleManifest(
+    **{name: getattr(MANIFEST, name) for name in MANIFEST.to_dict() if name not in OWN} | {"name": "both"},
+    members=(Member("tiny", "0" * 64, 0.25), Member("second", "1" * 64, 0.75)),
+    combination="weighted",
+    milliseconds_a_slice=21.5,
+)
+
+
+def write_ensemble(root, **changes):
+    """An ensemble of `tiny` and `second` in their present state."""
+    for name in ("tiny", "second"):
+        (root / name).mkdir(exist_ok=True)
+        (root / name / FILE).write_text(json.dumps(MANIFEST.to_dict() | {"name": name}))
+    members = tuple(replace(one, sha256=manifest_sha256(root / one.name)) for one in ENSEMBLE.members)
+    (root / "both").mkdir(exist_ok=True)
+    (root / "both" / FILE).write_text(json.dumps(replace(ENSEMBLE, members=members).to_dict() | changes))
+    return root / "both"
+
+
+def test_an_ensemble_survives_its_file_and_is_told_from_a_network(tmp_path):
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / FILE).write_text(json.dumps(ENSEMBLE.to_dict()))
+    found = read_manifest(tmp_path / "both")
+    assert found == ENSEMBLE
+    assert isinstance(found, EnsembleManifest)
+    assert found.ensemble.weights == (0.25, 0.75)
+    assert set(ENSEMBLE.to_dict()) == {field.name for field in fields(EnsembleManifest)}
+
+
+def test_composition_and_cost_are_said_in_words():
+    assert ENSEMBLE.composition == "weighted of tiny (0.25), second (0.75)"
+    assert ENSEMBLE.cost == "2 networks, 1,234 parameters together, 22 ms a slice"
+    unmeasured = replace(ENSEMBLE, combination="vote", milliseconds_a_slice=None)
+    assert unmeasured.composition == "vote of tiny, second"
+    assert unmeasured.cost == "2 networks, 1,234 parameters together"
+
+
+@pytest.mark.parametrize("key", sorted(set(ENSEMBLE.to_dict()) - {"members"}))
+def test_a_missing_fact_of_an_ensemble_is_named(tmp_path, key):
+    stored = ENSEMBLE.to_dict()
+    del stored[key]
+    with pytest.raises(BadWeights, match=f"lacks .'{key}'."):
+        EnsembleManifest.from_dict(stored)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"graph": "network.onnx"}, "unknown keys .'graph'."),
+        ({"combination": "median"}, "combination must be one of average, vote, weighted"),
+        ({"members": []}, "at least two members"),
+        ({"members": 3}, "cannot be read"),
+        ({"members": [{"name": "tiny"}]}, "cannot be read"),
+        ({"members": [asdict(one) | {"weight": 0.25} for one in ENSEMBLE.members]}, "sum to 1"),
+        ({"members": [asdict(one) | {"weight": "half"} for one in ENSEMBLE.members]}, "cannot be read"),
+        ({"members": [asdict(one) | {"name": "tiny"} for one in ENSEMBLE.members]}, "different folders"),
+        ({"members": [asdict(one) | {"name": f"../{one.name}"} for one in ENSEMBLE.members]}, "beside the ensemble"),
+        ({"members": [asdict(one) | {"colour": "blue"} for one in ENSEMBLE.members]}, "cannot be read"),
+        ({"milliseconds_a_slice": 0}, "milliseconds_a_slice must be above 0"),
+        ({"milliseconds_a_slice": "fast"}, "cannot be read"),
+        ({"temperature": 0}, "temperature"),
+    ],
+)
+def test_what_is_wrong_with_an_ensemble_is_named(changes, message):
+    with pytest.raises(BadWeights, match=message):
+        EnsembleManifest.from_dict(json.loads(json.dumps(ENSEMBLE.to_dict())) | changes)
+
+
+def test_the_members_are_given_when_they_are_those_it_was_made_of(tmp_path):
+    ensemble = read_manifest(write_ensemble(tmp_path))
+    assert [member.name for member in read_members(tmp_path, ensemble)] == ["tiny", "second"]
+
+
+def test_a_changed_member_is_refused(tmp_path):
+    ensemble = read_manifest(write_ensemble(tmp_path))
+    (tmp_path / "second" / FILE).write_text(json.dumps(MANIFEST.to_dict() | {"name": "second", "decision_low": 0.2}))
+    with pytest.raises(BadWeights, match="ensemble both was made of another second"):
+        read_members(tmp_path, ensemble)
+
+
+def test_a_missing_member_is_named(tmp_path):
+    ensemble = read_manifest(write_ensemble(tmp_path))
+    (tmp_path / "second" / FILE).unlink()
+    with pytest.raises(BadWeights, match="ensemble both needs the model second, which is not installed"):
+        read_members(tmp_path, ensemble)
+
+
+def test_an_ensemble_of_ensembles_is_refused(tmp_path):
+    inner = write_ensemble(tmp_path)
+    members = [Member("tiny", manifest_sha256(tmp_path / "tiny"), 0.5), Member("both", manifest_sha256(inner), 0.5)]
+    outer = replace(ENSEMBLE, name="outer", members=tuple(members))
+    with pytest.raises(BadWeights, match="ensemble outer has the ensemble both as a member"):
+        read_members(tmp_path, outer)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"classes": [ANY], "bias": [0.0]}, {"task": "classification"}, {"task": "segmentation"}]
+)
+def test_an_ensemble_claims_no_more_and_no_less_than_its_members_give(tmp_path, changes):
+    ensemble = read_manifest(write_ensemble(tmp_path, **changes))
+    with pytest.raises(BadWeights, match="ensemble both claims"):
+        read_members(tmp_path, ensemble)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from math import exp
+from math import exp, log
 
 import numpy as np
 import onnx
@@ -16,18 +16,20 @@ import cli
 import model
 from hemoscope.errors import BadScan, BadWeights, UnknownModel
 from hemoscope.labels import CLASSES
-from hemoscope.manifest import FILE, Manifest
+from hemoscope.manifest import FILE, EnsembleManifest, Member, NetworkManifest, manifest_sha256
 from hemoscope.phantom import Bleed, make_phantom, write_dicom_series
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Scan, Window
 
 
-def graph_bytes(slopes=(8,)):
+def graph_bytes(*names, slopes=(8,)):
     """mask = the picture (0..1); logits = slope * its mean - 4 for `any` and -2 for the others; cams = its mean.
 
-    With several slopes the picture has as many channels: mask and cams are the mean over them.
+    With several slopes the picture has as many channels: mask and cams are the mean over them. Of these outputs the
+    graph has those that are named, or all.
     """
     channels = len(slopes)
+    shapes = {"mask": [1, 32, 32, 1], "logits": [1, 6], "cams": [1, 2, 2, 6]}
     constants = {
         "axes": np.array([1, 2], np.int64),
         "last": np.array([3], np.int64),
@@ -48,11 +50,7 @@ def graph_bytes(slopes=(8,)):
         nodes,
         "by hand",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 32, 32, channels])],
-        [
-            helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 32, 32, 1]),
-            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 6]),
-            helper.make_tensor_value_info("cams", TensorProto.FLOAT, [1, 2, 2, 6]),
-        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in names or shapes],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -62,7 +60,7 @@ def graph_bytes(slopes=(8,)):
 
 def write_weights(root, name, graph=None, **changes):
     graph = graph_bytes() if graph is None else graph
-    manifest = Manifest(
+    manifest = NetworkManifest(
         name=name,
         version="1.2.3",
         title="By hand",
@@ -258,7 +256,8 @@ def test_notes_of_the_scan_come_first(weights):
 @pytest.fixture
 def adjacent(weights):
     """The logit of `any` is 8 * (next slice - previous slice) - 4."""
-    write_weights(weights, "adjacent", graph_bytes((-8, 0, 8)), preprocess=Preprocess(32, neighbours=1).to_dict())
+    preprocess = Preprocess(32, neighbours=1).to_dict()
+    write_weights(weights, "adjacent", graph_bytes(slopes=(-8, 0, 8)), preprocess=preprocess)
 
 
 def any_probability(difference):
@@ -288,3 +287,144 @@ def test_the_command_line_reads_a_dicom_folder_file_by_file_without_neighbours(a
     assert read == pytest.approx([any_probability(0)] * 3, abs=1e-4)
     together = model.load("adjacent").read(phantom.scan).slices
     assert max(abs(one.probabilities["any"] - any_probability(0)) for one in together) > 1e-3
+
+
+# Models without a mask, and ensembles
+
+CLASSIFIER = ("logits", "cams")
+
+
+def test_a_network_without_a_mask_gives_classes_heat_and_no_area(weights):
+    write_weights(weights, "classes", graph_bytes(*CLASSIFIER), task="classification")
+    found = model.load("classes").read(scan_of(0, 72, spacing_mm=None))
+    assert [one.finding for one in found.slices] == ["none", "hemorrhage"]
+    assert [(one.mask, one.mask_probability, one.area_px) for one in found.slices] == [(None,) * 3] * 2
+    assert (found.area_px, found.area_mm2) == (None, None)
+    assert (found.slices[1].heat["any"] == 1).all()
+    assert found.notes == ()  # of an area that it cannot give it need not speak
+
+
+def test_a_picture_is_doubted_by_a_network_without_a_mask_too(weights):
+    write_weights(weights, "classes", graph_bytes(*CLASSIFIER), task="classification")
+    (note,) = model.load("classes").read(scan_of(40, calibrated=False, window=BRAIN, spacing_mm=None)).notes
+    assert note.endswith("(level/width), the result can be wrong.")
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_a_graph_that_does_not_fit_its_task_is_refused(weights, task):
+    write_weights(weights, "odd", task=task)
+    with pytest.raises(BadWeights, match=f"network of odd puts out cams, logits, mask, which is not {task}"):
+        model.load("odd")
+
+
+def write_ensemble(root, name, members, **changes):
+    """An average of members that lie there already, decided as they are."""
+    stored = {one: json.loads((root / one / FILE).read_text()) for one in members}
+    first = stored[members[0]]
+    own = {"architecture", "arguments", "preprocess", "graph", "sha256", "seed", "backend"}
+    manifest = EnsembleManifest(
+        **{key: value for key, value in first.items() if key not in own} | {"name": name},
+        members=tuple(Member(one, manifest_sha256(root / one), 1 / len(members)) for one in members),
+        combination="average",
+        milliseconds_a_slice=None,
+    )
+    (root / name).mkdir()
+    (root / name / FILE).write_text(json.dumps(manifest.to_dict() | changes))
+
+
+@pytest.fixture
+def pair(weights):
+    """`hand`, the classifier `shy` whose temperature halves the logits, and `pair`, their average."""
+    write_weights(weights, "shy", graph_bytes(*CLASSIFIER), task="classification", temperature=2.0)
+    write_ensemble(weights, "pair", ["hand", "shy"])
+    return weights
+
+
+def test_an_ensemble_reads_by_name_as_a_network_does(pair):
+    found = model.load("pair").read(scan_of(0, 72))
+    sure, shy = (1 / (1 + exp((4 - 8 * 230 / 255) / temperature)) for temperature in (1, 2))
+    assert found.probabilities["any"] == pytest.approx((sure + shy) / 2, abs=1e-5)
+    assert found.probabilities["subdural"] == pytest.approx((1 / (1 + exp(2)) + 1 / (1 + exp(1))) / 2, abs=1e-5)
+    assert [one.finding for one in found.slices] == ["none", "hemorrhage"]
+    assert (found.area_px, found.area_mm2) == (1024, 256)  # the mask of the one member that gives one
+    assert found.slices[1].mask_probability == pytest.approx(np.full((32, 32), 230 / 255), abs=1e-5)
+    assert (found.slices[1].heat["any"] == 1).all()
+    assert (found.model, found.version) == ("pair", "1.2.3")
+
+
+def test_an_ensemble_has_its_own_rule(pair):
+    write_ensemble(pair, "strict", ["hand", "shy"], decision_low=0.97, decision_high=0.98, bias=[1.0] + [0.0] * 5)
+    plain, strict = (model.load(name).read(scan_of(72)) for name in ("pair", "strict"))
+    mean = plain.probabilities["any"]
+    assert strict.probabilities["any"] == pytest.approx(1 / (1 + exp(-(log(mean / (1 - mean)) + 1))), abs=1e-5)
+    assert (strict.finding, strict.area_px) == ("none", 0)
+
+
+def test_an_ensemble_is_listed_with_the_networks(pair):
+    assert model.names() == ("another", "hand", "pair", "shy")
+    listed = {manifest.name: manifest for manifest in model.manifests()}
+    assert listed["pair"].composition == "average of hand, shy"
+
+
+def test_members_are_the_networks_that_load_by_their_own_names(pair, monkeypatch):
+    loads = []
+    real = model.open_graph
+    monkeypatch.setattr(model, "open_graph", lambda *given: loads.append(given[1]) or real(*given))
+    hand = model.load("hand")
+    write_ensemble(pair, "other", ["another", "hand", "shy"])
+    assert model.load("pair") is model.load("pair")
+    model.load("other")
+    assert model.load("hand") is hand
+    assert sorted(loads) == ["another", "hand", "shy"]
+
+
+def test_an_ensembles_timings_are_the_sums_of_its_members(pair, monkeypatch):
+    def spent(reader, scan, index):
+        found, _ = real(reader, scan, index)
+        return found, model.Timings(1.0, 10.0, 100.0)
+
+    real = model.NetworkReader.read_slice
+    monkeypatch.setattr(model.NetworkReader, "read_slice", spent)
+    timings = model.load("pair").read(scan_of(0, 72)).timings
+    assert (timings.preprocess, timings.network) == (4, 40)
+    assert 400 < timings.postprocess < 410  # and the combining
+
+
+def test_what_members_doubt_is_said_once(pair):
+    narrow = scan_of(40, calibrated=False, window=Window(40, 40), spacing_mm=None, notes=("A note.",))
+    notes = model.load("pair").read(narrow).notes
+    assert notes[0] == "A note."
+    assert sum("no Hounsfield units" in note for note in notes) == 1
+    assert [note.split(" was trained")[0].split()[-1] for note in notes[2:]] == ["hand", "shy"]
+
+
+def test_a_member_that_is_not_there_is_named(pair):
+    (pair / "shy" / FILE).unlink()
+    with pytest.raises(BadWeights, match="ensemble pair needs the model shy"):
+        model.load("pair")
+
+
+def test_a_member_with_a_changed_graph_is_not_loaded(pair):
+    with (pair / "shy" / "network.onnx").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(BadWeights, match=r"shy/network\.onnx is not the file"):
+        model.load("pair")
+
+
+def test_threads_read_with_an_ensemble_what_one_alone_would(pair):
+    random = np.random.default_rng(4)
+    ensemble, single = model.load("pair"), model.load("hand")
+    scans = [Scan(random.uniform(-20, 100, (2, 40, 50)).astype(np.float32), calibrated=True) for _ in range(5)]
+
+    def figures(scan):
+        found = ensemble.read(scan)
+        return (
+            dict(found.probabilities),
+            single.read(scan).area_px,
+            [one.mask_probability.sum() for one in found.slices],
+        )
+
+    alone = [figures(scan) for scan in scans]
+    with ThreadPoolExecutor(4) as pool:
+        for together in pool.map(lambda _: [figures(scan) for scan in scans], range(4)):
+            assert together == alone

@@ -135,6 +135,16 @@ def test_heat_comes_by_class_where_there_is_a_class_head():
     assert found.heat[ANY].shape == (20, 30)
 
 
+def test_a_network_without_a_mask_gives_none_and_no_area_but_its_heat():
+    only_classes = {name: values for name, values in outputs().items() if name != "mask"}
+    for any_logit in (3.0, -3.0):
+        only_classes["logits"][0] = any_logit
+        found = slice_findings(only_classes, PLACEMENT, Rule(**RULE), (0.5, 0.4))
+        assert (found.mask, found.mask_probability, found.area_px, found.area_mm2) == (None,) * 4
+        assert found.probabilities[ANY] == pytest.approx(1 / (1 + exp(-any_logit)), abs=1e-6)
+        assert found.heat[ANY].shape == (20, 30)
+
+
 def test_a_network_without_a_class_head_answers_for_any_alone():
     mask = np.full((50, 50, 1), 0.1, np.float32)
     mask[0, :5, 0] = 0.75  # the strongest 0.2 % of 2500 pixels are five

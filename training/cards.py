@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemoscope.manifest import Manifest
+from hemoscope.manifest import EnsembleManifest, Manifest, NetworkManifest
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import Window
 from training.datasets.sample import Sample
@@ -146,7 +146,7 @@ class Check:
     half: float
 
 
-def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, float]], check: Check) -> None:
+def write_card(folder: Path, manifest: NetworkManifest, trainings: Sequence[tuple[str, float]], check: Check) -> None:
     """Write `folder/README.md` from the manifest and what the export measured.
 
     Args:
@@ -157,13 +157,7 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
     """
     sides = "float16 weights, float32 arithmetic" if check.half else "float32"
     lines = [
-        f"# {manifest.title}",
-        "",
-        f"`{manifest.name}` {manifest.version}, {manifest.created}. {manifest.summary}",
-        "",
-        f"**{manifest.intended_use}**",
-        "",
-        f"- Licence of the weights: {manifest.licence}",
+        *_head(manifest),
         f"- Network: `{manifest.architecture}`, {manifest.parameters:,} parameters; `{manifest.graph}` holds {sides}",
         f"- Input: {manifest.preprocess.size} x {manifest.preprocess.size} x {manifest.preprocess.channels}, windows "
         + ", ".join(str(window) for window in manifest.preprocess.windows)
@@ -177,6 +171,44 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
         f"- `{START_FILE}` holds the weights in float16 for a training that starts from them; they have seen the "
         f"training patients of fold {manifest.fold}, so no other fold can judge such a training",
         f"- Thresholds: {manifest.thresholds_chosen}",
+        *_facts(manifest, f"python -m training.evaluate {manifest.name} --fold {manifest.fold}"),
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_ensemble_card(folder: Path, manifest: EnsembleManifest) -> None:
+    """Write `folder/README.md` of an ensemble from its manifest."""
+    command = f"python -m training.ensemble {manifest.name} --fold {manifest.fold}"
+    lines = [
+        *_head(manifest),
+        "- Members: "
+        + ", ".join(f"`{one.name}` (weight {one.weight:.3f})" for one in manifest.members)
+        + "; they are loaded from their own folders, and only as they were when the ensemble was made",
+        f"- Combination: {manifest.combination}",
+        f"- Cost: {manifest.cost} (the networks alone, one thread, median over the test slices)",
+        f"- Made with: `{command}`",
+        f"- Weights and thresholds: {manifest.thresholds_chosen}",
+        "- The licence is the strictest of its members', by the order in `training/ensembles.py`",
+        *_facts(manifest, command),
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _head(manifest: Manifest) -> list[str]:
+    return [
+        f"# {manifest.title}",
+        "",
+        f"`{manifest.name}` {manifest.version}, {manifest.created}. {manifest.summary}",
+        "",
+        f"**{manifest.intended_use}**",
+        "",
+        f"- Licence of the weights: {manifest.licence}",
+    ]
+
+
+def _facts(manifest: Manifest, command: str) -> list[str]:
+    """Data, figures and limits; `command` made the figures."""
+    return [
         "",
         "## Trained on",
         "",
@@ -189,8 +221,7 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
         "",
         f"## Figures on fold {manifest.fold}, whose patients it was not trained on",
         "",
-        f"`python -m training.evaluate {manifest.name} --fold {manifest.fold}`, {manifest.created}; "
-        "95 % intervals by bootstrap over patients.",
+        f"`{command}`, {manifest.created}; 95 % intervals by bootstrap over patients.",
         "",
         "| set | figure | value | 95 % interval | n | positive | note |",
         "|---|---|---|---|---|---|---|",
@@ -206,4 +237,3 @@ def write_card(folder: Path, manifest: Manifest, trainings: Sequence[tuple[str, 
         *(f"- {limit}" for limit in manifest.limits),
         "",
     ]
-    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")

@@ -9,6 +9,15 @@ from typing import Any, Literal
 
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Window
+from training.preparations import (
+    ASIP,
+    BONE_BRAIN_SUBDURAL,
+    CLAHE_INTRACRANIAL,
+    EQUALISED_STRETCHED,
+    THREE_WINDOWS,
+    VASCULAR_BRAIN_SUBDURAL,
+    at_size,
+)
 
 
 @dataclass(frozen=True)
@@ -92,10 +101,6 @@ class TrainConfig:
     seed: int = 2019
 
 
-# As the report prepares its slices: 160 x 160 x 1, equalised, then stretched between the 2nd and 98th percentile.
-# The window is the one that CT-ICH is drawn in, so that a DICOM slice is prepared alike.
-REPORT_PREPROCESS = Preprocess(size=160, windows=(Window(40, 120),), equalise=True, stretch=(2, 98))
-
 # Brain, and its two halves where blood and where edema and clots differ: all lie inside 0..80 HU, which is what every
 # set here can give.
 READER_WINDOWS = (BRAIN, Window(40, 40), Window(60, 40))
@@ -107,7 +112,7 @@ RESEARCH = "Non-commercial research and education only (from RSNA 2019 and PHE-S
 # report, had learnt nothing but background after 9,600 slices; Dice a slice is added to it, the batches are halved for
 # twice the steps, and boxes stand in for the masks that this copy of CT-ICH lacks (docs/experiments.md).
 _REPORT = {
-    "preprocess": REPORT_PREPROCESS,
+    "preprocess": EQUALISED_STRETCHED,
     "sets": ("ct_ich",),
     "needs": "mask",
     "sampling": "copies",
@@ -128,7 +133,7 @@ _READER = {
     "sets": ("ct_ich", "phe_sich", "rsna"),
     "needs": "any",
     "sampling": "weights",
-    "weights": {"ct_ich": (0.5, 4.0), "phe_sich": (0.3, 0.7), "rsna": (1.0, 3.0), "synthetic": (0.0, 0.4)},
+    "weights": {"ct_ich": (0.5, 4.0), "phe_sich": (0.3, 0.7), "rsna": (1.0, 3.0)},
     "rare": {"epidural": 2.0, "subarachnoid": 1.5, "intraventricular": 1.5, "subdural": 1.3},
     "batch": 32,
     "optimizer": "adamw",
@@ -145,9 +150,26 @@ _READER = {
     "licence": RESEARCH,
 }
 
+_CLASSIFIER = {
+    "sets": ("ct_ich", "phe_sich", "rsna"),
+    "needs": "any",
+    "sampling": "weights",
+    "weights": {"ct_ich": (0.5, 2.0), "phe_sich": (0.3, 0.7), "rsna": (1.0, 3.0)},
+    "slices_per_epoch": 2000,
+    "epochs": 10,
+    "batch": 16,
+    "warmup": 0.5,
+    "final_rate": 0.02,
+    "augment": "anatomical",
+    "keep": "best",
+    "licence": RESEARCH,
+}
+
 CONFIGS: dict[str, TrainConfig] = {
     "unet": TrainConfig(network="unet", epochs=12, **_REPORT),
     "two_branch": TrainConfig(network="two_branch", epochs=20, **_REPORT),
+    # As the report splits, once, to show what the leak is worth.
+    "two_branch_by_slice": TrainConfig(network="two_branch", epochs=20, split="slice", **_REPORT),
     # The reader grows up in three steps: most of the slices are seen small, which costs a third, and the last ones at
     # the size that it serves. 133 minutes on two cores that another training shared.
     "reader_96": TrainConfig(
@@ -193,6 +215,72 @@ CONFIGS: dict[str, TrainConfig] = {
         mean_of_last=6,
         initial="reader_160",
         mirror=True,
-        **_READER,
+        **_READER | {"weights": _READER["weights"] | {"synthetic": (0.0, 0.4)}},
+    ),
+    # The classifiers of the reports, on one footing: the same slices, drawn alike, 20,000 of them, the same
+    # augmentation, random weights. What differs is what each report says of its network: preparation, size (smaller
+    # here where the report's would take days), loss, optimizer.
+    "plain_cnn": TrainConfig(network="plain_cnn", preprocess=BONE_BRAIN_SUBDURAL, learning_rate=1e-3, **_CLASSIFIER),
+    "plain_cnn_vascular": TrainConfig(
+        network="plain_cnn", preprocess=VASCULAR_BRAIN_SUBDURAL, learning_rate=1e-3, **_CLASSIFIER
+    ),
+    "alexnet": TrainConfig(
+        network="alexnet", preprocess=at_size(VASCULAR_BRAIN_SUBDURAL, 227), learning_rate=3e-4, **_CLASSIFIER
+    ),
+    "inception_v3": TrainConfig(
+        network="inception_v3", preprocess=at_size(VASCULAR_BRAIN_SUBDURAL, 160), learning_rate=1e-3, **_CLASSIFIER
+    ),
+    "resnet152": TrainConfig(
+        network="resnet152", preprocess=at_size(CLAHE_INTRACRANIAL, 128), learning_rate=5e-4, **_CLASSIFIER
+    ),
+    "resnet50": TrainConfig(
+        network="resnet50", preprocess=at_size(THREE_WINDOWS, 128), learning_rate=5e-4, any_weight=5.0, **_CLASSIFIER
+    ),
+    "densenet121": TrainConfig(
+        network="densenet121", preprocess=at_size(THREE_WINDOWS, 128), learning_rate=5e-4, any_weight=5.0, **_CLASSIFIER
+    ),
+    "efficientnet_b2": TrainConfig(
+        network="efficientnet_b2",
+        preprocess=at_size(THREE_WINDOWS, 128),
+        learning_rate=1e-3,
+        any_weight=5.0,
+        **_CLASSIFIER | {"precision": "float32"},  # faster here than in bfloat16
+    ),
+    "efficientnet_b2_adjacent": TrainConfig(
+        network="efficientnet_b2",
+        preprocess=at_size(ASIP, 128),
+        learning_rate=1e-3,
+        any_weight=5.0,
+        **_CLASSIFIER | {"precision": "float32"},
+    ),
+    "vgg16": TrainConfig(network="vgg16", preprocess=at_size(THREE_WINDOWS, 128), learning_rate=1e-4, **_CLASSIFIER),
+    # Two stages share the 20,000 slices: first the kinds of slice that exclude each other, then the six labels.
+    "stn_vgg16_kinds": TrainConfig(
+        network="stn_vgg16_kinds",
+        preprocess=at_size(THREE_WINDOWS, 128),
+        learning_rate=1e-4,
+        **_CLASSIFIER | {"epochs": 5},
+    ),
+    "stn_vgg16": TrainConfig(
+        network="stn_vgg16",
+        preprocess=at_size(THREE_WINDOWS, 128),
+        learning_rate=1e-4,
+        initial="stn_vgg16_kinds",
+        initial_layer="stage_1",
+        **_CLASSIFIER | {"epochs": 5},
+    ),
+    "stn_inception_v3_kinds": TrainConfig(
+        network="stn_inception_v3_kinds",
+        preprocess=at_size(THREE_WINDOWS, 128),
+        learning_rate=5e-4,
+        **_CLASSIFIER | {"epochs": 5},
+    ),
+    "stn_inception_v3": TrainConfig(
+        network="stn_inception_v3",
+        preprocess=at_size(THREE_WINDOWS, 128),
+        learning_rate=5e-4,
+        initial="stn_inception_v3_kinds",
+        initial_layer="stage_1",
+        **_CLASSIFIER | {"epochs": 5},
     ),
 }

@@ -110,7 +110,28 @@ def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) ->
         )
     split = _split(run, fold, data, runs)
     validation, test = _predictions(run, split, reuse)
-    fitted, sentence = fit_rule(validation, fold)
+    return judge_fold(name, fold, validation, test, run)
+
+
+def judge_fold(
+    name: str, fold: int, validation: Predictions, test: Predictions, run: Path, weighing: str = ""
+) -> tuple[Judged, str]:
+    """Fit the rule on the validation side, judge the test side by it, and write all that into the run's folder.
+
+    Args:
+        name, fold: of a training or an ensemble.
+        validation, test: what it says of the two sides.
+        run: where to; its `log.csv`, if there is one, is drawn too.
+        weighing: of an ensemble, how its members' weights were chosen, a sentence.
+
+    Returns:
+        the judged test side, and the sentences on what was chosen.
+
+    Raises:
+        BadData: if the validation side has no slices with or no slices without hemorrhage.
+    """
+    fitted, fitting = fit_rule(validation, fold)
+    sentence = f"{weighing} {fitting}".strip()
     write_rule(fitted, sentence, run)
     rule = read_rule(run)  # judged by what was stored, as serving is
     write_table(judge(validation, rule), run / "validation.csv")

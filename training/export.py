@@ -29,7 +29,7 @@ from onnx import numpy_helper
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
-from hemoscope.manifest import FILE, Manifest, Metric, TrainingData
+from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, task_of
 from hemoscope.preprocessing import Preprocess
 from training.cards import CARDS, SOURCES, Check, preparation_limits, write_card
 from training.configs import CONFIGS, TrainConfig
@@ -171,16 +171,16 @@ def _manifest(
     runs: Path,
     trained_on: list[Sample],
     release: str,
-) -> Manifest:
+) -> NetworkManifest:
     card, rule = CARDS[name], read_rule(run)
     learnt = usable(trained_on, config, config.outline_boxes)
     stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return Manifest(
+    return NetworkManifest(
         name=name,
         version=release,
         title=card.title,
         summary=card.summary,
-        task="classification+segmentation" if "logits" in network.output_names else "segmentation",
+        task=task_of(network.output_names),
         architecture=config.network,
         arguments=dict(config.arguments),
         preprocess=config.preprocess,
@@ -194,9 +194,9 @@ def _manifest(
         seed=config.seed,
         fold=fold,
         split_sha256=Folds.read(runs / FILES[config.split], config.split).sha256,
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         backend=keras.backend.backend(),
-        packages=_packages(),
+        packages=installed_packages(),
         created=datetime.now(UTC).date().isoformat(),
         parameters=int(network.count_params()),
         licence=config.licence,
@@ -226,7 +226,8 @@ def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
     )
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
+    """The commit of the working folder, or `unknown`."""
     command = ["git", "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -234,7 +235,8 @@ def _git_commit() -> str:
         return "unknown"
 
 
-def _packages() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
+    """The versions of those PACKAGES that are installed."""
     found = {}
     for package in PACKAGES:
         try:

@@ -23,4 +23,28 @@ class Plan:
     ensembles: tuple[str, ...] = ()
 
 
-PLANS: dict[str, Plan] = {}
+PLANS: dict[str, Plan] = {
+    "papers": Plan(
+        title="Every network of the reports, compared",
+        fold=0,
+        configurations=(
+            "reader",
+            "plain_cnn",
+            "plain_cnn_vascular",
+            "alexnet",
+            "vgg16",
+            "inception_v3",
+            "resnet50",
+            "resnet152",
+            "densenet121",
+            "efficientnet_b2",
+            "efficientnet_b2_adjacent",
+            "stn_vgg16",
+            "stn_inception_v3",
+            "unet",
+            "two_branch",
+            "two_branch_by_slice",
+        ),
+        ensembles=("papers_average", "papers_vote", "papers_weighted"),
+    ),
+}

@@ -117,7 +117,7 @@ def predict(network: keras.Model, preprocess: Preprocess, samples: Sequence[Samp
     with click.progressbar(length=len(samples), label=label, file=sys.stderr) as bar:
         for start in range(0, len(samples), BATCH):
             prepared = [
-                one for one in (_prepare(sample, preprocess) for sample in samples[start : start + BATCH]) if one
+                one for one in (prepare_slice(sample, preprocess) for sample in samples[start : start + BATCH]) if one
             ]
             if prepared:
                 outputs = network.predict_on_batch(np.stack([tensor for _, tensor, _, _ in prepared]))
@@ -194,7 +194,7 @@ def write_table(judged: Judged, path: Path) -> None:
             table.writerow([key, side.groups[index], side.sources[index], *labels, *numbers, finding, *counts])
 
 
-def _prepare(sample: Sample, preprocess: Preprocess) -> tuple | None:
+def prepare_slice(sample: Sample, preprocess: Preprocess) -> tuple | None:
     """(sample, tensor, placement, target or None) of a slice, or None where it cannot be read."""
     try:
         tensor, placement = preprocess.tensor(*sample.in_context(preprocess.neighbours))

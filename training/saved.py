@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import training.networks.heads  # noqa: F401 - registers the layers that a stored network names
 from hemoscope.errors import BadData, BadWeights
 from hemoscope.labels import ANY, CLASSES
-from hemoscope.manifest import Manifest
+from hemoscope.manifest import NetworkManifest, task_of
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
 from training.calibrate import RULE_FILE, read_rule
@@ -116,7 +116,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _read_json(folder / CONFIG_FILE)
 
 
-def open_keras(path: Path) -> tuple[Manifest, Network]:
+def open_keras(path: Path) -> tuple[NetworkManifest, Network]:
     """What `model.load("….keras")` reads with: the network, and a manifest made from the files beside it.
 
     Args:
@@ -139,7 +139,7 @@ def open_keras(path: Path) -> tuple[Manifest, Network]:
     return _unexported(path, network, preprocess), run
 
 
-def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Manifest:
+def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> NetworkManifest:
     classes = CLASSES if "logits" in network.output_names else (ANY,)
     limits = ["Not exported: a training result for trying out, without a published fingerprint."]
     rule, chosen = Rule(classes, 1.0, (0.0,) * len(classes), 0.5, 0.5, 0.5), UNCALIBRATED
@@ -152,12 +152,12 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Man
     folder = path.resolve().parent
     in_a_run = folder.name.startswith("fold_")
     config = read_config(folder) if (folder / CONFIG_FILE).is_file() else {}
-    return Manifest(
+    return NetworkManifest(
         name=folder.parent.name if in_a_run else path.stem,
         version=UNEXPORTED,
         title=f"{path.stem} of {folder.name}",
         summary="A training result that was not exported.",
-        task="classification+segmentation" if "logits" in network.output_names else "segmentation",
+        task=task_of(network.output_names),
         architecture=str(config.get("network", network.name)),
         arguments=config.get("arguments", {}),
         preprocess=preprocess,

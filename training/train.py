@@ -166,7 +166,7 @@ def build(config: TrainConfig) -> keras.Model:
         losses["mask"] = MaskedPixelLoss(
             config.cross_entropy, config.dice, config.box, config.slice_dice, config.pixel_focal
         )
-    if "logits" in losses:
+    if "logits" in loss_outputs(network):
         positive = [config.positive_weights.get(name, 1.0) for name in CLASSES] if config.positive_weights else []
         losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing, config.focal, positive)
     if "kinds" in losses:
@@ -182,8 +182,9 @@ def build(config: TrainConfig) -> keras.Model:
 
 
 def loss_outputs(network: keras.Model) -> list[str]:
-    """The outputs that are learnt from targets."""
-    return [output for output in network.output_names if output in ("mask", "logits", "kinds")]
+    """The outputs that are learnt from targets; logits that follow from kinds are not."""
+    learnt = ("mask", "kinds") if "kinds" in network.output_names else ("mask", "logits")
+    return [output for output in network.output_names if output in learnt]
 
 
 def draw_weights(samples: list[Sample], config: TrainConfig) -> NDArray[np.float64]:

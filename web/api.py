@@ -4,22 +4,19 @@ In: multipart posts. Out: JSON; a file that cannot be read is a result with an e
 """
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from hemoscope import labels
 from hemoscope.errors import BadRequest
+from hemoscope.manifest import EnsembleManifest, NetworkManifest
 from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Window
 from web import openapi, pictures
 from web.engine import Failure, Reading, engine
 from web.settings import Settings
 from web.uploads import uploads_of
-
-if TYPE_CHECKING:
-    from hemoscope.manifest import Manifest
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -79,13 +76,13 @@ def _slice(result: Reading, index: int, include: frozenset[str]) -> dict[str, ob
         "index": index,
         "probabilities": {name: _rounded(found.probabilities.get(name), 6) for name in labels.CLASSES},
         "finding": found.finding,
-        "area_px": int(found.area_px),
+        "area_px": None if found.area_px is None else int(found.area_px),
         "area_mm2": _rounded(found.area_mm2, 2),
     }
     if "mask" in include:
-        made["mask"] = pictures.base64(pictures.mask_png(found))
+        made["mask"] = None if found.mask is None else pictures.base64(pictures.mask_png(found.mask))
     if "overlay" in include:
-        made["overlay"] = pictures.base64(pictures.overlay_png(hu, found))
+        made["overlay"] = None if found.mask is None else pictures.base64(pictures.overlay_png(hu, found.mask))
     if "heatmaps" in include:
         heats = found.heat.items()
         made["heatmaps"] = {name: pictures.base64(pictures.heat_png(hu, heat)) for name, heat in heats}
@@ -96,8 +93,9 @@ def _rounded(value: float | None, decimals: int) -> float | None:
     return None if value is None else round(float(value), decimals)
 
 
-def _model(manifest: "Manifest") -> dict[str, object]:
+def _model(manifest: NetworkManifest | EnsembleManifest) -> dict[str, object]:
     """What a manifest says of a model, without what only the loading of it needs."""
+    ensemble = manifest if isinstance(manifest, EnsembleManifest) else None
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -114,5 +112,8 @@ def _model(manifest: "Manifest") -> dict[str, object]:
         "limits": list(manifest.limits),
         "parameters": manifest.parameters,
         "created": manifest.created,
-        "sha256": manifest.sha256,
+        "sha256": None if isinstance(manifest, EnsembleManifest) else manifest.sha256,
+        "combination": ensemble.combination if ensemble else None,
+        "members": [asdict(member) for member in ensemble.members] if ensemble else [],
+        "milliseconds_a_slice": ensemble.milliseconds_a_slice if ensemble else None,
     }

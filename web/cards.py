@@ -40,12 +40,15 @@ class SliceNumbers:
     number: int
     probabilities: Mapping[str, float | None]
     finding: Finding
-    area_px: int
+    area_px: int | None
 
 
 @dataclass(frozen=True)
 class SliceView:
-    """One slice as pictures; `fill`, `outline` and `heat` are transparent layers, empty where there is nothing."""
+    """One slice as pictures; `fill`, `outline` and `heat` are transparent layers, empty where there is nothing.
+
+    `overlay_png` and `mask_png` are downloads, empty where the model gives no mask.
+    """
 
     numbers: SliceNumbers
     rows: int
@@ -65,7 +68,10 @@ class SliceView:
 
 @dataclass(frozen=True)
 class Card:
-    """One file on the result page. `error` is empty for a file that was read; `slices` are those shown as pictures."""
+    """One file on the result page. `error` is empty for a file that was read; `slices` are those shown as pictures.
+
+    `area_px` is None where the model gives no mask, `area_mm2` also where the size of a pixel is not known.
+    """
 
     name: str
     record: Mapping[str, object]
@@ -76,7 +82,7 @@ class Card:
     explanation: str = ""
     bars: Sequence[Bar] = ()
     band: tuple[float, float] = (0.0, 1.0)
-    area_px: int = 0
+    area_px: int | None = 0
     area_mm2: float | None = None
     slices: Sequence[SliceView] = ()
     numbers: Sequence[SliceNumbers] = ()
@@ -141,18 +147,19 @@ def percent(probability: float) -> str:
 
 
 def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
-    hu, bleeding = scan.hu[index], bool(found.mask.any())
+    hu, mask = scan.hu[index], found.mask
+    blood = mask if mask is not None and mask.any() else None
     return SliceView(
         numbers=_numbers(found, index),
         rows=hu.shape[0],
         columns=hu.shape[1],
         base=pictures.data_uri(pictures.slice_png(hu)),
         thumbnail=pictures.data_uri(pictures.thumbnail_png(hu)) if len(scan.hu) > 1 else "",
-        fill=pictures.data_uri(pictures.fill_layer(found)) if bleeding else "",
-        outline=pictures.data_uri(pictures.contour_layer(found)) if bleeding else "",
+        fill=pictures.data_uri(pictures.fill_layer(blood)) if blood is not None else "",
+        outline=pictures.data_uri(pictures.contour_layer(blood)) if blood is not None else "",
         heat={name: pictures.data_uri(pictures.heat_layer(heat)) for name, heat in found.heat.items()},
-        overlay_png=pictures.data_uri(pictures.overlay_png(hu, found)),
-        mask_png=pictures.data_uri(pictures.mask_png(found)),
+        overlay_png=pictures.data_uri(pictures.overlay_png(hu, mask)) if mask is not None else "",
+        mask_png=pictures.data_uri(pictures.mask_png(mask)) if mask is not None else "",
     )
 
 
@@ -178,7 +185,7 @@ def _unknown(result: Reading, shown: int) -> list[str]:
             f"Whether {scan.window} (level/width) is the window that this picture was drawn in. If it was another one, "
             "the reading is not valid: send the picture again with that window."
         )
-    if scan.spacing_mm is None:
+    if scan.spacing_mm is None and findings.area_px is not None:
         sentences.append("The size of a pixel: the file states none, so the area is in pixels only.")
     if shown < len(findings.slices):
         sentences.append(f"All {len(findings.slices)} slices were read; the {shown} most suspicious are shown.")

@@ -19,7 +19,7 @@ from web.uploads import Upload
 
 if TYPE_CHECKING:
     from hemoscope.findings import Findings
-    from hemoscope.manifest import Manifest
+    from hemoscope.manifest import EnsembleManifest, Manifest, NetworkManifest
     from model import Reader
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Engine:
         self.state = "cold"
         self.reason = ""
 
-    def manifests(self) -> "tuple[Manifest, ...]":
+    def manifests(self) -> "tuple[NetworkManifest | EnsembleManifest, ...]":
         """The manifests of all models, the default one first; no graph is loaded."""
         import model
 

@@ -6,6 +6,7 @@ In: the settings, for the limits that it states. Out: a JSON-ready dictionary. A
 from typing import Any
 
 from hemoscope import labels
+from hemoscope.ensemble import COMBINATIONS
 from web.settings import MEGABYTE, Settings
 
 Schema = dict[str, Any]
@@ -115,7 +116,13 @@ def _schemas() -> Schema:
     finding: Schema = {"enum": ["hemorrhage", "none", "uncertain"]}
     probabilities = _object({name: _or_null(PROBABILITY) for name in labels.CLASSES})
     probabilities["description"] = "null: the model does not assess the class."
-    area = {"area_px": COUNT, "area_mm2": _or_null({"type": "number", "minimum": 0})}
+    no_mask = "null: the model gives no mask."
+    area = {
+        "area_px": _or_null(COUNT) | {"description": no_mask},
+        "area_mm2": _or_null({"type": "number", "minimum": 0})
+        | {"description": "null: the model gives no mask, or the size of a pixel is not known."},
+    }
+    mask = _or_null(PICTURE) | {"description": no_mask}
     heatmaps: Schema = {
         "type": "object",
         "propertyNames": {"enum": list(labels.CLASSES)},
@@ -131,7 +138,7 @@ def _schemas() -> Schema:
         "Failure": _object({"path": TEXT, "error": TEXT}),
         "Slice": _object(
             {"index": COUNT, "probabilities": probabilities, "finding": finding} | area,
-            {"mask": PICTURE, "overlay": PICTURE, "heatmaps": heatmaps},
+            {"mask": mask, "overlay": mask, "heatmaps": heatmaps},
         ),
         "Models": _object({"default": TEXT, "models": {"type": "array", "items": _ref("Model")}}),
         "Model": _model(),
@@ -154,7 +161,20 @@ def _model() -> Schema:
             "metrics": {"type": "array", "items": _object(metric | {"low": bound, "high": bound, "note": TEXT})},
             "limits": {"type": "array", "items": TEXT},
             "parameters": COUNT,
-            "sha256": TEXT,
+            "sha256": _or_null(TEXT) | {"description": "Of the network. null: an ensemble, whose members have theirs."},
+            "combination": {
+                "enum": [*COMBINATIONS, None],
+                "description": "How an ensemble combines its members. null: a single network.",
+            },
+            "members": {
+                "type": "array",
+                "items": _object({"name": TEXT, "sha256": TEXT, "weight": PROBABILITY}),
+                "description": "Of an ensemble; `sha256` is of the member's manifest.",
+            },
+            "milliseconds_a_slice": {
+                "type": ["number", "null"],
+                "description": "An ensemble's networks together, one thread. null: not measured.",
+            },
         }
     )
 

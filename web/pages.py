@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, current_app, redirect, render_temp
 from werkzeug.wrappers import Response as BaseResponse
 
 from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
-from hemoscope.manifest import Manifest
+from hemoscope.manifest import EnsembleManifest, NetworkManifest
 from hemoscope.preprocessing import WINDOWS
 from hemoscope.scan import BRAIN, Window
 from web import pictures
@@ -80,7 +80,7 @@ def contact() -> str:
 
 
 def _start_page(problem: str = "") -> str:
-    manifests: tuple[Manifest, ...] = ()
+    manifests: tuple[NetworkManifest | EnsembleManifest, ...] = ()
     trouble = ""
     try:
         manifests = engine().manifests()

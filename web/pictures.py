@@ -1,6 +1,6 @@
 """The pictures of one slice, as PNG bytes: for the page's layers, the downloads and the API.
 
-In: a slice in Hounsfield units and its findings. Out: PNG bytes, all in the brain window.
+In: a slice in Hounsfield units, its mask and its heat maps. Out: PNG bytes, all in the brain window.
 """
 
 from base64 import b64encode
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemoscope import labels, render
-from hemoscope.findings import Findings, SliceFindings
+from hemoscope.findings import Findings
 from hemoscope.scan import BRAIN
+
+Mask = NDArray[np.bool_]  # (rows, columns)
 
 MASK_COLOUR = labels.COLOURS[labels.ANY]  # the mask is all blood of the slice, whatever its subtype
 OVERLAY_OPACITY = 0.45
@@ -30,15 +32,15 @@ def thumbnail_png(hu: NDArray[np.float32]) -> bytes:
     return render.png(render.grey(_shrunk(hu, THUMBNAIL_PX), BRAIN))
 
 
-def overlay_png(hu: NDArray[np.float32], found: SliceFindings) -> bytes:
+def overlay_png(hu: NDArray[np.float32], mask: Mask) -> bytes:
     """The slice with the mask filled and outlined, on its own rows and columns."""
-    filled = render.overlay(render.grey(hu, BRAIN), found.mask, MASK_COLOUR, OVERLAY_OPACITY)
-    return render.png(render.contour(filled, found.mask, MASK_COLOUR))
+    filled = render.overlay(render.grey(hu, BRAIN), mask, MASK_COLOUR, OVERLAY_OPACITY)
+    return render.png(render.contour(filled, mask, MASK_COLOUR))
 
 
-def mask_png(found: SliceFindings) -> bytes:
+def mask_png(mask: Mask) -> bytes:
     """The mask, 0 or 255, on the slice's own rows and columns."""
-    return render.mask_png(found.mask)
+    return render.mask_png(mask)
 
 
 def heat_png(hu: NDArray[np.float32], heat: NDArray[np.float32]) -> bytes:
@@ -46,14 +48,14 @@ def heat_png(hu: NDArray[np.float32], heat: NDArray[np.float32]) -> bytes:
     return render.png(render.heat_map(render.grey(hu, BRAIN), heat, HEAT_OPACITY))
 
 
-def fill_layer(found: SliceFindings) -> bytes:
+def fill_layer(mask: Mask) -> bytes:
     """The mask as a transparent layer."""
-    return render.png(render.mask_layer(found.mask, MASK_COLOUR))
+    return render.png(render.mask_layer(mask, MASK_COLOUR))
 
 
-def contour_layer(found: SliceFindings) -> bytes:
+def contour_layer(mask: Mask) -> bytes:
     """The mask's outline as a transparent layer."""
-    return render.png(render.contour_layer(found.mask, MASK_COLOUR))
+    return render.png(render.contour_layer(mask, MASK_COLOUR))
 
 
 def heat_layer(heat: NDArray[np.float32]) -> bytes:
@@ -75,7 +77,7 @@ def pictured(findings: Findings, most: int) -> tuple[int, ...]:
 
     def suspicion(index: int) -> tuple[float, int]:
         found = findings.slices[index]
-        return found.probabilities[labels.ANY] or 0.0, found.area_px
+        return found.probabilities[labels.ANY] or 0.0, found.area_px or 0
 
     return tuple(sorted(range(len(findings.slices)), key=suspicion, reverse=True)[:most])
 

@@ -41,7 +41,7 @@ class Pictures:
     """Writes the kinds of pictures whose folder is not None.
 
     Attributes:
-        masks: 0 or 255, 8-bit grey.
+        masks: 0 or 255, 8-bit grey. A model that gives no mask leaves no masks and no overlays.
         overlays: the slice with the mask filled in, RGB; calibrated scans in the brain window, pictures in their own.
         heatmaps: the slice under the Grad-CAM of each class, RGB, with `_any`, `_epidural`, ... after the name.
 
@@ -76,10 +76,10 @@ class Pictures:
         """
         name, names = self.names.take(picture_stem(path), len(findings.slices))
         for each, hu, found in zip(names, scan.hu, findings.slices, strict=True):
-            if self.masks:
+            if self.masks and found.mask is not None:
                 (self.masks / f"{each}.png").write_bytes(render.mask_png(found.mask))
             shown = render.grey(hu, scan.window or BRAIN)
-            if self.overlays:
+            if self.overlays and found.mask is not None:
                 filled = render.overlay(shown, found.mask, COLOURS[ANY], OVERLAY_OPACITY)
                 (self.overlays / f"{each}.png").write_bytes(render.png(filled))
             if self.heatmaps:

@@ -17,7 +17,8 @@ def record(path: str, findings: Findings) -> dict[str, object]:
 
     Returns:
         `path`, `model`, `version`, `probabilities` (all six classes, 0..1 with six decimals, null for a class that the
-        model does not assess), `finding`, `area_px`, `area_mm2` (null where the pixel spacing is unknown), `seconds`.
+        model does not assess), `finding`, `area_px` (null where the model gives no mask), `area_mm2` (null also where
+        the pixel spacing is unknown), `seconds`.
     """
     probabilities = {name: _rounded(findings.probabilities.get(name), 6) for name in CLASSES}
     return {
@@ -26,7 +27,7 @@ def record(path: str, findings: Findings) -> dict[str, object]:
         "version": findings.version,
         "probabilities": probabilities,
         "finding": findings.finding,
-        "area_px": int(findings.area_px),
+        "area_px": None if findings.area_px is None else int(findings.area_px),
         "area_mm2": _rounded(findings.area_mm2, 2),
         "seconds": _rounded(findings.timings.total, 4),
     }

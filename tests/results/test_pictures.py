@@ -77,3 +77,13 @@ def test_pictures_lie_on_the_scans_own_grid(tmp_path: Path, bright_reader) -> No
     heat = cv2.imread(str(tmp_path / "heat" / "head_002_any.png"), cv2.IMREAD_UNCHANGED)
     assert heat.shape == (6, 9, 3)
     assert heat[0, 0].tolist() == [96, 96, 96]
+
+
+def test_a_model_without_a_mask_leaves_heat_maps_only(tmp_path: Path, bright_reader) -> None:
+    scan = Scan(np.full((1, 6, 9), 60, np.float32), calibrated=True)
+    bright_reader.gives_mask = False
+    pictures = Pictures(tmp_path / "masks", tmp_path / "overlays", tmp_path / "heat")
+    pictures.make_folders()
+    pictures.write("head.dcm", scan, bright_reader.read(scan))
+    left = {folder.name: len(list(folder.iterdir())) for folder in pictures.folders}
+    assert left == {"masks": 0, "overlays": 0, "heat": 6}

@@ -66,3 +66,9 @@ def test_a_class_the_model_does_not_list_is_null():
 
 def test_failure_has_path_and_error_only():
     assert failure("b.dcm", "Not a CT.") == {"path": "b.dcm", "error": "Not a CT."}
+
+
+def test_the_area_of_a_model_without_a_mask_is_null_and_not_0():
+    bare = Findings("vgg16", "1", (), {"any": 0.5}, "uncertain", None, None, Timings(0, 0, 0), ())
+    made = json.loads(json.dumps(record("a", bare)))
+    assert (made["area_px"], made["area_mm2"]) == (None, None)

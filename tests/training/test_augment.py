@@ -8,7 +8,8 @@ import pytest
 from hemoscope.preprocessing import Preprocess, apply_window
 from hemoscope.scan import Window
 from training.augment import PIPELINES, Augment, _jittered
-from training.configs import READER_WINDOWS, REPORT_PREPROCESS
+from training.configs import READER_WINDOWS
+from training.preparations import EQUALISED_STRETCHED
 
 READER = Preprocess(64, READER_WINDOWS, frame="head")
 
@@ -27,7 +28,7 @@ def blob(channels, row=20, column=40):
     return np.stack([np.rint(apply_window(hu, w) * 255).astype(np.uint8) for w in READER_WINDOWS], axis=-1), target
 
 
-SETTINGS = [("report", REPORT_PREPROCESS, 1), ("anatomical", READER, 3)]
+SETTINGS = [("report", EQUALISED_STRETCHED, 1), ("anatomical", READER, 3)]
 
 
 @pytest.mark.parametrize(("name", "preprocess", "channels"), SETTINGS)

@@ -93,7 +93,7 @@ def test_the_sides_hold_the_patients_of_the_folds_file(evaluated: Path):
 
 def test_the_figures_are_of_what_serving_says(folder: Path, evaluated: Path):
     """The very reader that serving uses, file by file, against the table and the pooled Dice."""
-    reader = model.Reader(*open_keras(evaluated / "network.keras"))
+    reader = model.NetworkReader(*open_keras(evaluated / "network.keras"))
     samples = {sample.key: sample for sample in load_samples(folder / "data", ["ct_ich"])}
     pooled = Counts()
     for row in rows_of(evaluated / "test.csv"):

@@ -82,7 +82,7 @@ def test_an_unexported_network_reads_a_scan(run: Path):
     assert manifest.rule == Rule(CLASSES, 1.0, (0.0,) * 6, 0.5, 0.5, 0.5)
     assert UNCALIBRATED in manifest.limits
     scan = make_phantom([Bleed("subdural", 20)], slices=2, rows=64, columns=64, spacing_mm=3.6).scan
-    found = model.Reader(manifest, network).read(scan)
+    found = model.NetworkReader(manifest, network).read(scan)
     assert found.slices[0].mask.shape == (64, 64)
     tensor, _ = PREPROCESS.tensor(scan, 1)
     logits = load_network(run / "network.keras").predict_on_batch(tensor[None])["logits"][0]

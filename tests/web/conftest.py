@@ -16,6 +16,7 @@ from PIL import Image
 from app import create_app
 from hemoscope.findings import Findings
 from hemoscope.labels import ANY, CLASSES
+from hemoscope.manifest import EnsembleManifest, Member
 from hemoscope.scan import Scan
 
 
@@ -59,6 +60,24 @@ def manifest(name: str, classes: tuple[str, ...]) -> SimpleNamespace:
         sha256="ab" * 32,
         created="2020-01-02",
         parameters=1234567,
+    )
+
+
+def ensemble_manifest(name: str, members: tuple[str, ...]) -> EnsembleManifest:
+    facts = {key: value for key, value in vars(manifest(name, CLASSES)).items() if key != "sha256"}
+    return EnsembleManifest(
+        **facts,
+        temperature=1.0,
+        bias=(0.0,) * 6,
+        mask_threshold=0.5,
+        config=name,
+        fold=0,
+        split_sha256="",
+        git_commit="",
+        packages={},
+        members=tuple(Member(member, "ab" * 32, 1 / len(members)) for member in members),
+        combination="vote",
+        milliseconds_a_slice=21.5,
     )
 
 

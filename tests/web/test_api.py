@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import dicom_slices, make_phantom
+from tests.web.conftest import ensemble_manifest
 
 
 def post(client: FlaskClient, *files: tuple[bytes, str], query: str = "", **fields: str) -> TestResponse:
@@ -130,3 +132,25 @@ def test_validation_would_notice_a_wrong_answer(client: FlaskClient) -> None:
     validator = Draft202012Validator({"$ref": "#/components/schemas/Results", "components": components})
     assert not validator.is_valid({"results": [{"path": "a", "error": "no", "finding": "none"}]})
     assert not validator.is_valid({"results": [{"path": "a"}]})
+
+
+def test_what_a_model_without_a_mask_does_not_give_is_null(
+    client: FlaskClient, check: Any, bright_reader: Any, blood_png: bytes
+) -> None:
+    bright_reader.gives_mask = False
+    (made,) = check(post(client, (blood_png, "a.png"), query="?include=mask,overlay,heatmaps"))["results"]
+    assert made["finding"] == "hemorrhage"
+    (shown,) = made["slices"]
+    for entry in (made, shown):
+        assert (entry["area_px"], entry["area_mm2"]) == (None, None)
+    assert (shown["mask"], shown["overlay"]) == (None, None)
+    assert picture(shown["heatmaps"]["any"]).shape == (64, 80, 3)
+
+
+def test_an_ensemble_states_its_members_and_its_cost(client: FlaskClient, check: Any, models: Any) -> None:
+    models.readers["both"] = SimpleNamespace(manifest=ensemble_manifest("both", ("reader", "unet")))
+    listed = {entry["name"]: entry for entry in check(client.get("/api/v1/models"))["models"]}
+    both, reader = listed["both"], listed["reader"]
+    assert (both["combination"], both["milliseconds_a_slice"], both["sha256"]) == ("vote", 21.5, None)
+    assert [(member["name"], member["weight"]) for member in both["members"]] == [("reader", 0.5), ("unet", 0.5)]
+    assert (reader["combination"], reader["members"], reader["milliseconds_a_slice"]) == (None, [], None)

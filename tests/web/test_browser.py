@@ -140,6 +140,21 @@ def test_slice_is_read_and_its_layers_answer_to_the_keyboard(
     assert style(browser, ".heat-epidural", "visibility") == "visible"
 
 
+def test_result_without_a_mask_has_heat_maps_and_no_switch_of_a_mask(
+    browser: webdriver.Chrome, url: str, bright_reader: Any, phantom_file: Path
+) -> None:
+    bright_reader.gives_mask = False
+    resize(browser, 390)
+    read(browser, url, phantom_file)
+    assert one(browser, ".controls").text.startswith("This model gives no mask.")
+    assert not browser.find_elements(By.CSS_SELECTOR, ".show-fill, [data-opacity]")
+    assert [link.text for link in browser.find_elements(By.CSS_SELECTOR, ".downloads a")] == ["JSON"]
+    one(browser, ".show-heat[value='']").send_keys(Keys.ARROW_RIGHT)
+    assert style(browser, ".heat-any", "visibility") == "visible"
+    assert browser.execute_script(OVERFLOW) <= 390
+    assert browser.execute_script(CONTRASTS) == []
+
+
 def test_layers_lie_exactly_over_the_slice(browser: webdriver.Chrome, url: str, phantom_file: Path) -> None:
     read(browser, url, phantom_file)
     boxes = [one(browser, selector).rect for selector in (".base", ".fill", ".outline", ".heat-any")]

@@ -9,11 +9,12 @@ import weakref
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from flask import Flask
+from flask import Flask, render_template
 from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
@@ -21,6 +22,7 @@ from werkzeug.test import TestResponse
 from hemoscope import render
 from hemoscope.errors import BadWeights
 from hemoscope.phantom import Bleed, dicom_slices, make_phantom
+from tests.web.conftest import ensemble_manifest
 from web.cards import card_of, percent
 from web.engine import Reading
 
@@ -104,6 +106,36 @@ def test_segmentation_model_says_what_it_does_not_assess(client: FlaskClient, bl
     assert page.count("not assessed by this model") == 5
     assert percents(page) == ["94 %"]
     assert "Grad-CAM" not in page
+
+
+def test_model_without_a_mask_says_so_and_offers_its_heat_maps(
+    client: FlaskClient, bright_reader: Any, blood_png: bytes
+) -> None:
+    bright_reader.gives_mask = False
+    page = post(client, (blood_png, "a.png")).text
+    assert "This model gives no mask." in page
+    assert page.count('class="show-heat"') == 7
+    for absent in ("show-fill", "data-opacity", "a-mask.png", "a-overlay.png", "layer fill", "No blood marked"):
+        assert absent not in page
+    assert "Area of the mask" not in page
+    assert "so the area is in pixels only" not in page
+    made = json.loads(download(page, "a.json"))
+    assert (made["area_px"], made["area_mm2"]) == (None, None)
+
+
+def test_several_slices_of_a_model_without_a_mask_are_listed_without_areas(
+    app: Flask, models: Any, bright_reader: Any
+) -> None:
+    bright_reader.gives_mask = False
+    head = make_phantom([Bleed("subdural", 30)], slices=3, rows=64, columns=64, spacing_mm=3.6)
+    reader = models.readers["reader"]
+    card = card_of(Reading("head", head.scan, reader.read(head.scan), reader.manifest), most_pictures=2)
+    assert [numbers.area_px for numbers in card.numbers] == [None] * 3
+    assert all(view.heat and not view.mask_png and not view.fill for view in card.slices)
+    with app.test_request_context():
+        page = render_template("result.html", cards=[card])
+    assert page.count("<td>\N{EN DASH}</td><td>hemorrhage</td>") == 3
+    assert "Slice 2 of 3" in page
 
 
 def test_uncertain_band_is_explained(client: FlaskClient, models: Any, blood_png: bytes) -> None:
@@ -244,6 +276,14 @@ def test_models_page_gives_figures_with_n_interval_limits_and_licence(client: Fl
     for stated in ("0.912", "0.881", "0.939", "678", "A. Nobody, 2020", "knows brightness only.", "1,234,567", "CC0"):
         assert stated in page
     assert page.index('id="reader"') < page.index('id="unet"')
+
+
+def test_models_page_shows_an_ensemble_with_its_members_and_its_cost(client: FlaskClient, models: Any) -> None:
+    models.readers["both"] = SimpleNamespace(manifest=ensemble_manifest("both", ("reader", "unet")))
+    page = client.get("/models").text
+    assert "vote of reader, unet" in page
+    assert "2 networks, 1,234,567 parameters together, 22 ms a slice" in page
+    assert page.count("SHA-256") == 2  # of the two networks
 
 
 def test_broken_weights_leave_the_start_page_standing(client: FlaskClient, models: Any) -> None:
