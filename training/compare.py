@@ -10,17 +10,22 @@ Out of the way of the weights that ship, everything is exported to `runs/weights
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import numpy as np
-import onnxruntime
+from numpy.typing import NDArray
 
 from hemoscope.errors import BadData, HemoscopeError
-from hemoscope.manifest import FILE, Manifest, read_graph, read_manifest
+from hemoscope.graph import open_graph
+from hemoscope.manifest import FILE, EnsembleManifest, Metric, NetworkManifest, read_graph, read_manifest
+from hemoscope.metrics import auc, bootstrap_interval
 from training.configs import CONFIGS, TrainConfig
+from training.datasets.sample import read_table
+from training.ensemble import make_ensemble
+from training.ensembles import ENSEMBLES
 from training.evaluate import METRICS_FILE, evaluate, read_evaluation
 from training.export import export
 from training.plans import PLANS, Plan
@@ -51,26 +56,25 @@ def compare(plan: Plan, data: Path, runs: Path, page: Path, only: tuple[str, ...
     if not data.is_dir():
         raise BadData(f"There is no data folder {data}. Name one with --data or HEMOSCOPE_DATA.")
     results = page.with_suffix("")
-    names = [name for name in plan.configurations if not only or name in only]
+    names = [name for name in (*plan.configurations, *plan.ensembles) if not only or name in only]
     for number, name in enumerate(names, start=1):
         click.echo(f"[{number} of {len(names)}] {name}")
-        _noted(name, results, lambda name=name: _configuration(name, plan.fold, data, runs))
+        work = _ensemble if name in plan.ensembles else _configuration
+        _noted(name, results, lambda work=work, name=name: work(name, plan.fold, data, runs))
         write_page(plan, _read(plan, results), page)
     write_page(plan, _read(plan, results), page)
     return page
 
 
-def milliseconds_a_slice(folder: Path, manifest: Manifest) -> float:
+def milliseconds_a_slice(folder: Path, manifest: NetworkManifest) -> float:
     """The median time of the exported graph for one slice, on one thread, warm."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(read_graph(folder, manifest), options, providers=["CPUExecutionProvider"])
+    network = open_graph(read_graph(folder, manifest), manifest.name)
     side, channels = manifest.preprocess.size, manifest.preprocess.channels
     slice_ = np.random.default_rng(0).random((1, side, side, channels), np.float32)
     seconds = []
     for _ in range(WARM_UPS + TIMED_RUNS):
         began = time.perf_counter()
-        session.run(None, {session.get_inputs()[0].name: slice_})
+        network(slice_)
         seconds.append(time.perf_counter() - began)
     return 1000 * float(np.median(seconds[WARM_UPS:]))
 
@@ -86,6 +90,65 @@ def _configuration(name: str, fold: int, data: Path, runs: Path) -> Result:
     return _result(name, fold, runs, weights)
 
 
+def _ensemble(name: str, fold: int, data: Path, runs: Path) -> Result:
+    run, weights = run_folder(runs, name, fold), runs / "weights"
+    members = ENSEMBLES[name].members
+    if any(_older(weights / name / FILE, weights / member / FILE) for member in members):
+        make_ensemble(name, fold, data, runs, weights, RELEASE)
+    evaluation, manifest = read_evaluation(run), read_manifest(weights / name)
+    assert isinstance(manifest, EnsembleManifest)
+    return Result(
+        name=name,
+        network=manifest.combination,
+        members=members,
+        sets=tuple(dict.fromkeys(source for member in members for source in CONFIGS[member].sets)),
+        fold=fold,
+        date=_date(run / METRICS_FILE),
+        parameters=manifest.parameters,
+        milliseconds=manifest.milliseconds_a_slice,
+        metrics=(*evaluation.metrics, *gains(run, {member: run_folder(runs, member, fold) for member in members})),
+        curves=kept_curves(evaluation.curves),
+    )
+
+
+def gains(run: Path, members: Mapping[str, Path]) -> tuple[Metric, ...]:
+    """By how much an ensemble's AUC of `any` exceeds that of its best member on the same slices, set by set.
+
+    Args:
+        run: the ensemble's evaluation.
+        members: each member's evaluation. The best is the best on these very slices, which favours it.
+    """
+    own, others = _answers(run), {name: _answers(folder) for name, folder in members.items()}
+    found = []
+    for source in dict.fromkeys(row["source"] for row in own.values()):
+        keys = [key for key, row in own.items() if row["source"] == source and row["label_any"]]
+        keys = [key for key in keys if all(key in answers for answers in others.values())]
+        truth = np.array([own[key]["label_any"] == "1" for key in keys], np.bool_)
+        if truth.all() or not truth.any():
+            continue
+        groups = np.array([own[key]["group"] for key in keys])
+        ours = _scores(own, keys)
+        best = max(others, key=lambda name: auc(truth, _scores(others[name], keys)))
+        columns = (truth, ours, _scores(others[best], keys))
+        low, high = bootstrap_interval(_auc_gain, groups, *columns)
+        ends = [None if np.isnan(end) else end for end in (low, high)]
+        name = f"AUC any minus that of {best}"
+        found.append(Metric(source, name, truth.size, int(truth.sum()), _auc_gain(*columns), *ends))
+    return tuple(found)
+
+
+def _auc_gain(truth: NDArray[np.bool_], ours: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return auc(truth, ours) - auc(truth, other)
+
+
+def _answers(run: Path) -> dict[str, dict[str, str]]:
+    return {row["key"]: row for row in read_table(run / "test.csv")}
+
+
+def _scores(answers: Mapping[str, Mapping[str, str]], keys: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([float(answers[key]["probability_any"]) for key in keys])
+
+
 def _train(name: str, fold: int, data: Path, runs: Path) -> None:
     config, run = CONFIGS[name], run_folder(runs, name, fold)
     state = read_state(config, run)
@@ -96,6 +159,7 @@ def _train(name: str, fold: int, data: Path, runs: Path) -> None:
 def _result(name: str, fold: int, runs: Path, weights: Path) -> Result:
     run, config = run_folder(runs, name, fold), CONFIGS[name]
     evaluation, manifest = read_evaluation(run), read_manifest(weights / name)
+    assert isinstance(manifest, NetworkManifest)
     trained = [(CONFIGS[step], read_state(CONFIGS[step], run_folder(runs, step, fold))) for step in steps_to(name)]
     return Result(
         name=name,
@@ -103,7 +167,7 @@ def _result(name: str, fold: int, runs: Path, weights: Path) -> Result:
         preparation=describe(config.preprocess),
         sets=config.sets,
         fold=fold,
-        date=datetime.fromtimestamp((run / METRICS_FILE).stat().st_mtime, UTC).date().isoformat(),
+        date=_date(run / METRICS_FILE),
         slices_seen=sum(_slices(step) * state.epoch for step, state in trained if state),
         minutes=sum(state.seconds for _, state in trained if state) / 60,
         parameters=manifest.parameters,
@@ -116,6 +180,10 @@ def _result(name: str, fold: int, runs: Path, weights: Path) -> Result:
 
 def _slices(config: TrainConfig) -> int:
     return config.slices_per_epoch // config.batch * config.batch
+
+
+def _date(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 
 
 def _older(made: Path, source: Path) -> bool:
