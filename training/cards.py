@@ -1,6 +1,7 @@
 """What the model cards say that no measurement can: titles, summaries, limits, and whom to cite.
 
-In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest.
+In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest. A name without words of its
+own gets a card from its configuration.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemoscope.manifest import Manifest
+from training.configs import TrainConfig
 from training.saved import START_FILE
 
 
@@ -47,11 +49,12 @@ SOURCES = {
     ),
 }
 
-_EVERY_MODEL = (
+_FEW_SCANNERS = (
     "Trained on a few thousand slices from a few scanners: other scanners, children, contrast, post-operative heads "
-    "and motion are not validated.",
-    "Reads slice by slice: a bleed that only neighbouring slices reveal is missed.",
+    "and motion are not validated."
 )
+_SLICE_BY_SLICE = "Reads slice by slice: a bleed that only neighbouring slices reveal is missed."
+_EVERY_MODEL = (_FEW_SCANNERS, _SLICE_BY_SLICE)
 _BOXES_TRIED = (
     "How boxes become training targets was tried on all masks of CT-ICH, those of the test patients among them: the "
     "Dice on CT-ICH may be slightly hopeful."
@@ -62,6 +65,12 @@ _CT_ICH_ONLY = (
     "in a narrower window it is out of its range.",
     "Says whether and where there is blood, not of which subtype.",
 )
+
+_SAYS = {"logits": "the six classes", "mask": "a mask of the blood"}
+_LACKS = {
+    "logits": "Says whether and where there is blood, not of which subtype.",
+    "mask": "Says whether there is blood and of which subtype; where, only by coarse heat maps: no areas, no volumes.",
+}
 
 CARDS = {
     "reader": Card(
@@ -89,6 +98,29 @@ CARDS = {
         (*_EVERY_MODEL, *_CT_ICH_ONLY),
     ),
 }
+
+
+def card_of(name: str, config: TrainConfig, outputs: Sequence[str]) -> Card:
+    """The words for a name: those in CARDS, or what its configuration and its outputs say.
+
+    Args:
+        name: of the configuration.
+        config: as it was trained.
+        outputs: of the network, by name.
+    """
+    if name in CARDS:
+        return CARDS[name]
+    says = " and ".join(text for output, text in _SAYS.items() if output in outputs)
+    sets = ", ".join(SOURCES[source].title for source in config.sets)
+    preprocess = config.preprocess
+    summary = (
+        f"The network `{config.network}`, {preprocess.size} x {preprocess.size} x {preprocess.channels}, trained on "
+        f"{sets}: {says}."
+    )
+    limits = [_FEW_SCANNERS] if preprocess.neighbours else [*_EVERY_MODEL]
+    limits += [text for output, text in _LACKS.items() if output not in outputs]
+    limits.append("Trained for a comparison of networks (docs/results.md), not for the best that the network can do.")
+    return Card(name.replace("_", " "), summary, tuple(limits))
 
 
 @dataclass(frozen=True)
