@@ -182,7 +182,7 @@ def _sentence(rule: Rule, predictions: Predictions, fold: int, counts: tuple[int
     with_blood = predictions.pixel_slices[predictions.pixels[:, 1].any(1)]
     masks = ", ".join(np.unique(predictions.sources[with_blood]).tolist())
     mask = (
-        "no validation patient has a mask, so the mask threshold is 0.5, chosen on nothing"
+        "there is no mask to choose a mask threshold on, so it is 0.5"
         if np.isnan(dice)
         else f"the mask threshold {rule.mask_threshold:.3f} is the one of the largest pooled Dice ({dice:.3f}, masks "
         f"of {masks}), slices without a finding counted as empty masks"

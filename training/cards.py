@@ -1,7 +1,8 @@
 """What the model cards say that no measurement can: titles, summaries, limits, and whom to cite.
 
 In: a manifest. Out: `weights/<name>/README.md`, and the sources' licences for the manifest. What the preparation alone
-limits is worked out from it and from the slices that were learnt from.
+limits is worked out from it and from the slices that were learnt from. A name without words of its own gets a card from
+its configuration.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from hemoscope.manifest import EnsembleManifest, Manifest, NetworkManifest
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import Window
+from training.configs import TrainConfig
 from training.datasets.sample import Sample
 from training.preparations import Coverage, coverage
 from training.saved import START_FILE
@@ -66,6 +68,12 @@ _CT_ICH_ONLY = (
     "in a narrower window it is out of its range.",
     "Says whether and where there is blood, not of which subtype.",
 )
+
+_SAYS = {"logits": "the six classes", "mask": "a mask of the blood"}
+_LACKS = {
+    "logits": "Says whether and where there is blood, not of which subtype.",
+    "mask": "Says whether there is blood and of which subtype; where, only by coarse heat maps: no areas, no volumes.",
+}
 
 CARDS = {
     "reader": Card(
@@ -129,6 +137,29 @@ def _clipped(given: Coverage, pictures: Window) -> str:
 
 def _title(source: str) -> str:
     return SOURCES[source].title if source in SOURCES else source
+
+
+def card_of(name: str, config: TrainConfig, outputs: Sequence[str]) -> Card:
+    """The words for a name: those in CARDS, or what its configuration and its outputs say.
+
+    Args:
+        name: of the configuration.
+        config: as it was trained.
+        outputs: of the network, by name.
+    """
+    if name in CARDS:
+        return CARDS[name]
+    says = " and ".join(text for output, text in _SAYS.items() if output in outputs)
+    sets = ", ".join(SOURCES[source].title for source in config.sets)
+    preprocess = config.preprocess
+    summary = (
+        f"The network `{config.network}`, {preprocess.size} x {preprocess.size} x {preprocess.channels}, trained on "
+        f"{sets}: {says}."
+    )
+    limits = [*_EVERY_MODEL]
+    limits += [text for output, text in _LACKS.items() if output not in outputs]
+    limits.append("Trained for a comparison of networks (docs/results.md), not for the best that the network can do.")
+    return Card(name.replace("_", " "), summary, tuple(limits))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, task_of
 from hemoscope.preprocessing import Preprocess
-from training.cards import CARDS, SOURCES, Check, preparation_limits, write_card
+from training.cards import SOURCES, Check, card_of, preparation_limits, write_card
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
@@ -41,7 +41,7 @@ from training.train import load_split, run_folder, steps_to, usable
 
 GRAPH = "network.onnx"
 CHECKED_SLICES = 32
-KERAS_TOLERANCE = 1e-4  # the float32 graph against Keras: probabilities and logits
+KERAS_TOLERANCE = 1e-4  # the float32 graph against Keras: probabilities, logits, and heat as a share of the hottest
 HALF_TOLERANCE = 5e-3  # the stored float16 weights against float32: probabilities
 SMALLEST_HALVED = 256  # weights; smaller tensors (biases, shapes) stay as they are
 PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "onnx", "tf2onnx", "onnxruntime")
@@ -126,18 +126,23 @@ def run_graph(graph: bytes, batch: NDArray[np.float32]) -> Outputs:
 
 
 def largest_difference(expected: Outputs, found: Outputs) -> float:
-    """The largest absolute difference over all outputs.
+    """The largest absolute difference over all outputs; that of heat above 1 as a share of the hottest value.
+
+    Heat has no unit and no upper end; it is shown relative to its largest value.
 
     Raises:
         BadData: if they do not have the same names.
     """
     if set(expected) != set(found):
         raise BadData(f"The graph puts out {sorted(found)}, the network {sorted(expected)}.")
-    return max(float(np.abs(expected[name] - found[name]).max()) for name in expected)
+    differences = {name: float(np.abs(expected[name] - found[name]).max()) for name in expected}
+    if "cams" in differences:
+        differences["cams"] /= max(1.0, float(expected["cams"].max()))
+    return max(differences.values())
 
 
 def _probabilities(outputs: Outputs) -> Outputs:
-    kept = {"mask": outputs["mask"]}
+    kept = {name: outputs[name] for name in ("mask",) if name in outputs}
     if "logits" in outputs:
         kept["classes"] = 1 / (1 + np.exp(-outputs["logits"]))
     return kept
@@ -172,7 +177,7 @@ def _manifest(
     trained_on: list[Sample],
     release: str,
 ) -> NetworkManifest:
-    card, rule = CARDS[name], read_rule(run)
+    card, rule = card_of(name, config, network.output_names), read_rule(run)
     learnt = usable(trained_on, config, config.outline_boxes)
     stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return NetworkManifest(
@@ -247,7 +252,7 @@ def installed_packages() -> dict[str, str]:
 
 
 @click.command(help=__doc__)
-@click.argument("name", type=click.Choice(sorted(CARDS)))
+@click.argument("name", type=click.Choice(sorted(CONFIGS)))
 @click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
 @click.option("--fold", type=click.IntRange(0, FOLDS - 1), default=0, show_default=True, help="The fold held out.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Runs folder.")

@@ -1,8 +1,9 @@
 """What a network says of one side of a fold, slice by slice, on the path that serving takes.
 
 In: a Keras network, its `Preprocess` and samples. Out: `Predictions`, one logit a class and slice, and for the slices
-whose every pixel is known the pixels counted by score on the image's own grid. Probability maps are not kept: 8 KB a
-slice are, whatever its size. With a `Rule` they become `Judged`: what serving would have said.
+whose every pixel is known the pixels counted by score on the image's own grid, if the network marks pixels at all.
+Probability maps are not kept: 8 KB a slice are, whatever its size. With a `Rule` they become `Judged`: what serving
+would have said.
 """
 
 import csv
@@ -41,7 +42,8 @@ class Predictions:
         labels: float64 (n, 6), 1, 0 or NaN.
         logits: float32 (n, classes), before any calibration.
         pixel_slices: int64 (m,), which slices `pixels` belongs to: those with a mask or without any blood, of the
-            sets that have masks. Where blood lies unknown, or only a box says where, no pixel is counted.
+            sets that have masks. Where blood lies unknown, or only a box says where, no pixel is counted. None for a
+            network without a mask.
         pixels: int32 (m, 2, BINS), pixels without and with blood by their score in steps of 1 / BINS.
         skipped: slices that could not be read.
     """
@@ -111,14 +113,14 @@ def predict(network: keras.Model, preprocess: Preprocess, samples: Sequence[Samp
     Raises:
         BadData: if not one slice can be read.
     """
-    with_masks = {sample.source for sample in samples if sample.mask is not None}
+    marks = "mask" in network.output_names
+    with_masks = {sample.source for sample in samples if marks and sample.mask is not None}
     read: list[Sample] = []
     logits, pixel_slices, pixels = [], [], []
     with click.progressbar(length=len(samples), label=label, file=sys.stderr) as bar:
         for start in range(0, len(samples), BATCH):
-            prepared = [
-                one for one in (prepare_slice(sample, preprocess) for sample in samples[start : start + BATCH]) if one
-            ]
+            part = samples[start : start + BATCH]
+            prepared = [one for one in (prepare_slice(sample, preprocess, marks) for sample in part) if one]
             if prepared:
                 outputs = network.predict_on_batch(np.stack([tensor for _, tensor, _, _ in prepared]))
             for place, (sample, _, placement, target) in enumerate(prepared):
@@ -194,11 +196,11 @@ def write_table(judged: Judged, path: Path) -> None:
             table.writerow([key, side.groups[index], side.sources[index], *labels, *numbers, finding, *counts])
 
 
-def prepare_slice(sample: Sample, preprocess: Preprocess) -> tuple | None:
-    """(sample, tensor, placement, target or None) of a slice, or None where it cannot be read."""
+def prepare_slice(sample: Sample, preprocess: Preprocess, marks: bool = True) -> tuple | None:
+    """(sample, tensor, placement, target or None) of a slice, or None where it cannot be read; a target if `marks`."""
     try:
         tensor, placement = preprocess.tensor(*sample.in_context(preprocess.neighbours))
-        known = sample.mask is not None or sample.blood_free
+        known = marks and (sample.mask is not None or sample.blood_free)
         target = sample.target(placement.rows, placement.columns) if known else None
     except HemoscopeError as error:
         log.warning("Skipped %s: %s", sample.key, error)

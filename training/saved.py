@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import training.networks.heads  # noqa: F401 - registers the layers that a stored network names
+import training.networks  # noqa: F401 - registers the layers that a stored network names
 from hemoscope.errors import BadData, BadWeights
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import NetworkManifest, task_of

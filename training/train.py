@@ -337,10 +337,10 @@ def _log(row: dict[str, float], epoch: int, run: Path) -> None:
 
 def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
     keras.utils.set_random_seed((seed + 10_007 * epoch) % 2**32)  # PyTorch draws from here, not from the layers' states
-    for layer in network.layers:
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            generator.state.assign(np.array([seed, epoch], generator.state.dtype))
+    # Of all layers, those of networks inside the network included; each has a stream of its own.
+    states = [variable for variable in network.variables if variable.name == "seed_generator_state"]
+    for place, state in enumerate(states):
+        state.assign(np.array([seed + place, epoch], state.dtype))
 
 
 @click.command(help=__doc__)

@@ -135,7 +135,7 @@ def test_the_mask_threshold_counts_a_hidden_mask_as_empty():
 def test_without_masks_the_mask_threshold_is_a_half_and_the_sentence_says_so():
     rule, sentence = fit_rule(predictions([1, 0, 1, 0], [2.0, -2.0, 1.0, -1.0]), fold=3)
     assert rule.mask_threshold == 0.5
-    assert "no validation patient has a mask" in sentence
+    assert "there is no mask to choose a mask threshold on" in sentence
     assert "fold 3 (2 patients, 2 slices with and 2 without hemorrhage, of set" in sentence
 
 

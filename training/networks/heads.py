@@ -1,13 +1,19 @@
-"""The class head over pooled features, and its Grad-CAM in closed form.
+"""The class heads over features, and their Grad-CAM in closed form.
 
 In: an encoder's last feature maps. Out: six logits and six class activation maps, both plain parts of the graph, so
 that an exported network gives Grad-CAM without gradients.
 
-For pooled features g (c), logits = W2' relu(W1' g + b1) + b2. The gradient of logit k with respect to g is
-W1 ((W1' g + b1 > 0) * W2[:, k]). Each pooling spreads its share evenly over a mean: both poolings have weights that
-sum to one over the map, so the mean of the gradient over the map, Grad-CAM's weight of a channel (Selvaraju et al.,
-ICCV 2017), is the sum of the channel's gradients through both poolings, divided by rows * columns.
+A head is a chain of dense layers with ReLU between them. For features g the gradient of logit k is
+W1 (on1 * W2 (on2 * ... Wn[:, k])), where `on` is 1 for the hidden units that the ReLU lets through. Grad-CAM's weight
+of a channel (Selvaraju et al., ICCV 2017) is the mean of the gradient over the map:
+
+- pooled features: each pooling spreads its share over a mean whose weights sum to one over the map, so the weight is
+  the sum of the channel's gradients through all poolings, divided by rows * columns;
+- flattened features: W1 has one row for each place and channel; its sum over the places, divided by rows * columns.
 """
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import keras
 from keras import layers, ops
@@ -31,34 +37,63 @@ class MaskWeightedPooling(layers.Layer):
 
 @keras.saving.register_keras_serializable("hemoscope")
 class ClassHead(layers.Layer):
-    """Dense, ReLU, dense over pooled features; gives the logits and each pooled feature's gradient for each class."""
+    """Dense layers with ReLU, then six logits; gives the logits and the features' gradient for each class.
 
-    def __init__(self, hidden: int = 128, **kwargs: object) -> None:
+    Args:
+        hidden: width of the hidden layer, or of several, or none: ().
+        dropout: of each hidden layer while training. The gradients are those without dropout.
+        places: how many places of a map the input is flattened from, place by place and channel by channel within; 1
+            for pooled features.
+
+    Takes:
+        features (n, places * c).
+
+    Returns:
+        logits (n, 6); gradients (n, c, 6), summed over the places.
+    """
+
+    def __init__(
+        self, hidden: int | Sequence[int] = 128, dropout: float = 0.0, places: int = 1, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
-        self.hidden = hidden
+        self.hidden, self.dropout, self.places = hidden, dropout, places
+        self.seed_generator = keras.random.SeedGenerator() if dropout else None
 
-    def build(self, pooled_shape: tuple) -> None:
-        wide = pooled_shape[-1]
-        self.w1 = self.add_weight(name="w1", shape=(wide, self.hidden), initializer="he_normal")
-        self.b1 = self.add_weight(name="b1", shape=(self.hidden,), initializer="zeros")
-        self.w2 = self.add_weight(name="w2", shape=(self.hidden, len(CLASSES)), initializer="glorot_uniform")
-        self.b2 = self.add_weight(name="b2", shape=(len(CLASSES),), initializer=keras.initializers.Constant(-2.0))
+    def build(self, features_shape: tuple) -> None:
+        widths = (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
+        ends = [features_shape[-1], *widths, len(CLASSES)]
+        self.kernels, self.biases = [], []
+        for number, (wide, width) in enumerate(pairwise(ends), start=1):
+            last = number == len(ends) - 1
+            kernel, bias = ("glorot_uniform", keras.initializers.Constant(-2.0)) if last else ("he_normal", "zeros")
+            self.kernels.append(self.add_weight(name=f"w{number}", shape=(wide, width), initializer=kernel))
+            self.biases.append(self.add_weight(name=f"b{number}", shape=(width,), initializer=bias))
 
-    def call(self, pooled: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        hidden = ops.matmul(pooled, self.w1) + self.b1
-        logits = ops.matmul(ops.relu(hidden), self.w2) + self.b2
-        active = ops.cast(hidden > 0, hidden.dtype)
-        # (n, hidden, 1) * (hidden, 6) -> (n, hidden, 6) -> (n, wide, 6)
-        gradients = ops.matmul(self.w1, ops.expand_dims(active, -1) * self.w2)
-        return logits, gradients
+    def call(self, features: keras.KerasTensor, training: bool = False) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        x, active = features, []
+        for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
+            x = ops.matmul(x, kernel) + bias
+            active.append(ops.cast(x > 0, x.dtype))
+            x = ops.relu(x)
+            if training and self.dropout:
+                x = keras.random.dropout(x, self.dropout, seed=self.seed_generator)
+        logits = ops.matmul(x, self.kernels[-1]) + self.biases[-1]
+        first, *others = [ops.convert_to_tensor(kernel) for kernel in self.kernels]
+        # Summed before the products: the places share what comes after them.
+        first = ops.sum(ops.reshape(first, (self.places, -1, first.shape[-1])), axis=0)
+        # (n, 6, 6), then from the last layer to the first (n, width, 6)
+        gradients = ops.expand_dims(ops.ones_like(logits), -1) * ops.eye(len(CLASSES), dtype=logits.dtype)
+        for kernel, on in zip(reversed(others), reversed(active), strict=True):
+            gradients = ops.expand_dims(on, -1) * ops.matmul(kernel, gradients)
+        return logits, ops.matmul(first, gradients)
 
     def get_config(self) -> dict:
-        return super().get_config() | {"hidden": self.hidden}
+        return super().get_config() | {"hidden": self.hidden, "dropout": self.dropout, "places": self.places}
 
 
 @keras.saving.register_keras_serializable("hemoscope")
 class ClosedFormGradCam(layers.Layer):
-    """Features (n, h, w, c) and the gradients (n, poolings * c, 6) of the poolings' outputs -> maps (n, h, w, 6)."""
+    """Features (n, h, w, c) and the gradients (n, poolings * c, 6) of `ClassHead` -> maps (n, h, w, 6)."""
 
     def call(self, features: keras.KerasTensor, gradients: keras.KerasTensor) -> keras.KerasTensor:
         rows, columns, channels = features.shape[1:]
@@ -82,3 +117,60 @@ def add_class_head(
     logits, gradients = ClassHead(dtype="float32", name="head")(pooled)
     cams = ClosedFormGradCam(dtype="float32", name="cams")(features, gradients)
     return layers.Identity(dtype="float32", name="logits")(logits), cams
+
+
+def add_pooled_head(
+    features: keras.KerasTensor, dropout: float, hidden: int | Sequence[int]
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Average the features over the map, and put the head on them: that of the report with the three backbones.
+
+    Args:
+        features: (n, h, w, c).
+        dropout: of the pooled features.
+        hidden: see `ClassHead`.
+
+    Returns:
+        what the head says (n, 6) and its gradients (n, c, 6).
+    """
+    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pooled")(features)
+    pooled = layers.Dropout(dropout, dtype="float32")(pooled)
+    return ClassHead(hidden, dtype="float32", name="head")(pooled)
+
+
+def add_flat_head(
+    features: keras.KerasTensor, dropout: float, hidden: Sequence[int]
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Flatten the features, each place with weights of its own, and put the head on them.
+
+    Args:
+        features: (n, h, w, c).
+        dropout: of each hidden layer.
+        hidden: see `ClassHead`.
+
+    Returns:
+        what the head says (n, 6) and its gradients (n, c, 6), summed over the places.
+    """
+    rows, columns = features.shape[1:3]
+    flat = layers.Flatten(dtype="float32")(features)
+    return ClassHead(hidden, dropout, rows * columns, dtype="float32", name="head")(flat)
+
+
+def classifier(
+    image: keras.KerasTensor,
+    features: keras.KerasTensor,
+    head: tuple[keras.KerasTensor, keras.KerasTensor],
+    name: str,
+) -> keras.Model:
+    """The network from an image to `logits` (n, 6) and Grad-CAM maps `cams` (n, h, w, 6).
+
+    Args:
+        image: the input.
+        features: (n, h, w, c) that the head stands on.
+        head: logits and gradients, see `add_pooled_head` and `add_flat_head`.
+        name: of the network.
+    """
+    logits, gradients = head
+    cams = ClosedFormGradCam(dtype="float32", name="cams")(features, gradients)
+    return keras.Model(
+        image, {"logits": layers.Identity(dtype="float32", name="logits")(logits), "cams": cams}, name=name
+    )
