@@ -201,7 +201,7 @@ class EnsembleManifest(Manifest):
     Attributes:
         members: networks in weights folders beside this one.
         combination: see `ensemble.Ensemble`.
-        milliseconds_a_slice: the members' networks together, one thread, measured when it was made, or None.
+        milliseconds_a_slice: of one processor in the members' networks together, measured when it was made, or None.
     """
 
     members: tuple[Member, ...]

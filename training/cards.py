@@ -216,7 +216,7 @@ def write_ensemble_card(folder: Path, manifest: EnsembleManifest) -> None:
         + ", ".join(f"`{one.name}` (weight {one.weight:.3f})" for one in manifest.members)
         + "; they are loaded from their own folders, and only as they were when the ensemble was made",
         f"- Combination: {manifest.combination}",
-        f"- Cost: {manifest.cost} (the networks alone, one thread, median over the test slices)",
+        f"- Cost: {manifest.cost} (the networks alone, on one processor, median over the test slices)",
         f"- Made with: `{command}`",
         f"- Weights and thresholds: {manifest.thresholds_chosen}",
         "- The licence is the strictest of its members', by the order in `training/ensembles.py`",

@@ -173,7 +173,7 @@ def _model() -> Schema:
             },
             "milliseconds_a_slice": {
                 "type": ["number", "null"],
-                "description": "An ensemble's networks together, one thread. null: not measured.",
+                "description": "Of one processor, in an ensemble's networks together. null: not measured.",
             },
         }
     )
