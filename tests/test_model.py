@@ -9,47 +9,40 @@ from math import exp, log
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-import cli
 import model
 from hemoscope.errors import BadScan, BadWeights, UnknownModel
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, EnsembleManifest, Member, NetworkManifest, manifest_sha256
-from hemoscope.phantom import Bleed, make_phantom, write_dicom_series
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Scan, Window
 
 
-def graph_bytes(*names, slopes=(8,)):
-    """mask = the picture (0..1); logits = slope * its mean - 4 for `any` and -2 for the others; cams = its mean.
+def graph_bytes(*names):
+    """mask = the picture (0..1); logits = 8 * its mean - 4 for `any` and -2 for the others; cams = its mean.
 
-    With several slopes the picture has as many channels: mask and cams are the mean over them. Of these outputs the
-    graph has those that are named, or all.
+    Of these outputs the graph has those that are named, or all.
     """
-    channels = len(slopes)
     shapes = {"mask": [1, 32, 32, 1], "logits": [1, 6], "cams": [1, 2, 2, 6]}
     constants = {
         "axes": np.array([1, 2], np.int64),
-        "last": np.array([3], np.int64),
-        "all": np.array([1, 2, 3], np.int64),
-        "slope": np.array([[slope, 0, 0, 0, 0, 0] for slope in slopes], np.float32),
+        "slope": np.array([[8, 0, 0, 0, 0, 0]], np.float32),
         "offset": np.array([-4, -2, -2, -2, -2, -2], np.float32),
         "ones": np.ones((1, 2, 2, 6), np.float32),
     }
     nodes = [
-        helper.make_node("ReduceMean", ["image", "last"], ["mask"], keepdims=1),
+        helper.make_node("Identity", ["image"], ["mask"]),
         helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
         helper.make_node("MatMul", ["mean", "slope"], ["rise"]),
         helper.make_node("Add", ["rise", "offset"], ["logits"]),
-        helper.make_node("ReduceMean", ["image", "all"], ["level"], keepdims=1),
+        helper.make_node("ReduceMean", ["image", "axes"], ["level"], keepdims=1),
         helper.make_node("Mul", ["level", "ones"], ["cams"]),
     ]
     graph = helper.make_graph(
         nodes,
         "by hand",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 32, 32, channels])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 32, 32, 1])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in names or shapes],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -249,47 +242,6 @@ def test_notes_of_the_scan_come_first(weights):
     assert found.notes[0] == "The gantry was tilted."
     assert len(found.notes) == 2
 
-
-# Adjacent slices
-
-
-@pytest.fixture
-def adjacent(weights):
-    """The logit of `any` is 8 * (next slice - previous slice) - 4."""
-    preprocess = Preprocess(32, neighbours=1).to_dict()
-    write_weights(weights, "adjacent", graph_bytes(slopes=(-8, 0, 8)), preprocess=preprocess)
-
-
-def any_probability(difference):
-    return 1 / (1 + exp(4 - 8 * difference))
-
-
-def test_a_whole_scan_is_read_with_each_slices_neighbours(adjacent):
-    found = model.load("adjacent").read(scan_of(0, 80, 80, 0))
-    # Next less previous in shares of the brain window; the ends stand in for what lies beyond them.
-    expected = [any_probability(difference) for difference in (1, 1, -1, -1)]
-    assert [one.probabilities["any"] for one in found.slices] == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_single_slice_stands_in_for_its_own_neighbours(adjacent):
-    found = model.load("adjacent").read(scan_of(80))
-    assert found.probabilities["any"] == pytest.approx(any_probability(0), abs=1e-5)
-
-
-def test_the_command_line_reads_a_dicom_folder_file_by_file_without_neighbours(adjacent, tmp_path):
-    # A later release reads series; until then each slice of the folder stands in for its own neighbours.
-    phantom = make_phantom([Bleed("intraparenchymal", 30)], slices=3, rows=64, columns=64, spacing_mm=3.5)
-    write_dicom_series(phantom, tmp_path / "series")
-    command = ["predict", str(tmp_path / "series"), "--model", "adjacent", "--json", "-"]
-    done = CliRunner().invoke(cli.main, command)
-    assert done.exit_code == 0, done.output
-    read = [json.loads(line)["probabilities"]["any"] for line in done.stdout.splitlines()]
-    assert read == pytest.approx([any_probability(0)] * 3, abs=1e-4)
-    together = model.load("adjacent").read(phantom.scan).slices
-    assert max(abs(one.probabilities["any"] - any_probability(0)) for one in together) > 1e-3
-
-
-# Models without a mask, and ensembles
 
 CLASSIFIER = ("logits", "cams")
 
