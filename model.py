@@ -120,7 +120,7 @@ class NetworkReader(Reader):
     def misfits(self, scan: Scan) -> Sequence[str]:
         if not self.manifest.preprocess.lost_windows(scan):
             return []
-        return [f"The picture's window is narrower than what {self.manifest.name} was trained on: values are missing."]
+        return [f"The picture's window is narrower than what {self.manifest.name} looks at: values are missing."]
 
 
 class EnsembleReader(Reader):

@@ -228,7 +228,7 @@ def test_a_narrow_picture_is_said_to_miss_values(weights):
     narrow = scan_of(40, calibrated=False, window=Window(40, 40), spacing_mm=None)
     notes = model.load("hand").read(narrow).notes
     assert len(notes) == 2
-    assert "narrower than what hand was trained on" in notes[1]
+    assert "narrower than what hand looks at" in notes[1]
 
 
 def test_a_header_without_spacing_gives_no_area_in_mm2_and_says_so(weights):
@@ -347,7 +347,7 @@ def test_what_members_doubt_is_said_once(pair):
     notes = model.load("pair").read(narrow).notes
     assert notes[0] == "A note."
     assert sum("no Hounsfield units" in note for note in notes) == 1
-    assert [note.split(" was trained")[0].split()[-1] for note in notes[2:]] == ["hand", "shy"]
+    assert [note.split(" looks at")[0].split()[-1] for note in notes[2:]] == ["hand", "shy"]
 
 
 def test_a_member_that_is_not_there_is_named(pair):

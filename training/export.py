@@ -31,7 +31,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, task_of
 from hemoscope.preprocessing import Preprocess
-from training.cards import SOURCES, Check, card_of, preparation_limits, write_card
+from training.cards import Check, card_of, preparation_limits, source_of, write_card
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule
@@ -221,9 +221,9 @@ def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
         by_set[sample.source].append(sample)
     return tuple(
         TrainingData(
-            set=SOURCES[source].title,
-            licence=SOURCES[source].licence,
-            citation=SOURCES[source].citation,
+            set=source_of(source).title,
+            licence=source_of(source).licence,
+            citation=source_of(source).citation,
             patients=len({sample.group for sample in members}),
             slices=len(members),
         )
