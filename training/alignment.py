@@ -117,7 +117,7 @@ def _picture(
         above.set_title(name, fontsize=8)
         below.imshow(result, cmap="gray", vmin=0, vmax=1)
         turn, area = np.degrees(np.arctan2(taken[1, 0], taken[0, 0])), np.linalg.det(taken[:, :2])
-        below.set_title(f"turned back by {turn:.0f}°, {area:.2f} of the area", fontsize=8)
+        below.set_title(f"turned by {turn:.0f}°, {area:.2f} of the area", fontsize=8)
         for axes in (above, below):
             axes.set_axis_off()
     figure.suptitle(f"{title}: slices and what the spatial transformer takes of them", fontsize=10)

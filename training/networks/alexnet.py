@@ -1,8 +1,7 @@
 """AlexNet: five convolutions, two wide dense layers with dropout, six logits.
 
 Krizhevsky et al., NIPS 2012, on one device. Batch normalisation stands where the original has its local response
-normalisation, after the first two convolutions: Keras has no layer for that one, and without any the report's AlexNet
-learnt next to nothing in its one epoch.
+normalisation, after the first two convolutions: Keras has no layer for that one.
 """
 
 from collections.abc import Sequence
