@@ -125,7 +125,8 @@ def preparation_limits(preprocess: Preprocess, samples: Sequence[Sample]) -> tup
         "one: each file's slice then stands in for its own neighbours, which is not what the figures were measured on."
     )
     limits += [
-        f"{source_of(one.source).title}: {one.alone} of {one.slices} slices have no known neighbours; each stood in for its own."
+        f"{source_of(one.source).title}: {one.alone} of {one.slices} slices have no known neighbours; each stood in "
+        "for its own."
         for one in given
         if one.alone
     ]
@@ -135,9 +136,9 @@ def preparation_limits(preprocess: Preprocess, samples: Sequence[Sample]) -> tup
 def _clipped(given: Coverage, pictures: Window) -> str:
     windows = ", ".join(f"{w} ({w.lowest_hu:g} to {w.highest_hu:g} HU)" for w in given.clipped)
     return (
-        f"{source_of(given.source).title} ({given.slices} slices) is drawn in {pictures} and ends at {pictures.lowest_hu:g} and "
-        f"{pictures.highest_hu:g} HU: of the windows {windows} the network saw only that part. DICOM shows them whole, "
-        "which is more than these slices taught."
+        f"{source_of(given.source).title} ({given.slices} slices) is drawn in {pictures} and ends at "
+        f"{pictures.lowest_hu:g} and {pictures.highest_hu:g} HU: of the windows {windows} the network saw only that "
+        "part. DICOM shows them whole, which is more than these slices taught."
     )
 
 

@@ -9,6 +9,7 @@ Out of the way of the weights that ship, everything is exported to `runs/weights
 
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.graph import open_graph
 from hemoscope.manifest import FILE, EnsembleManifest, Metric, NetworkManifest, read_graph, read_manifest
 from hemoscope.metrics import auc, bootstrap_interval
+from training.alignment import draw_alignment
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import read_table
 from training.ensemble import make_ensemble
@@ -30,13 +32,14 @@ from training.evaluate import METRICS_FILE, evaluate, read_evaluation
 from training.export import export
 from training.plans import PLANS, Plan
 from training.results import Result, kept_curves, read_log, read_result
-from training.results_page import describe, write_page
+from training.results_page import ALIGNMENT_SUFFIX, describe, write_page
 from training.saved import NETWORK_FILE
 from training.train import finished, read_state, run_folder, steps_to, train
 
 log = logging.getLogger(__name__)
 
 RELEASE = "0.0.0"  # of weights that are exported for the comparison and do not ship
+ALIGNING = ("stn_vgg16", "stn_inception_v3")  # networks with a spatial transformer
 WARM_UPS, TIMED_RUNS = 3, 20
 
 
@@ -61,6 +64,7 @@ def compare(plan: Plan, data: Path, runs: Path, page: Path, only: tuple[str, ...
         click.echo(f"[{number} of {len(names)}] {name}")
         work = _ensemble if name in plan.ensembles else _configuration
         _noted(name, results, lambda work=work, name=name: work(name, plan.fold, data, runs))
+        _show_alignment(name, plan.fold, runs, results)
         write_page(plan, _read(plan, results), page)
     write_page(plan, _read(plan, results), page)
     return page
@@ -188,6 +192,16 @@ def _date(path: Path) -> str:
 
 def _older(made: Path, source: Path) -> bool:
     return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
+
+
+def _show_alignment(name: str, fold: int, runs: Path, results: Path) -> None:
+    """Put the picture of what a spatial transformer has learnt beside the results."""
+    if (
+        name in CONFIGS
+        and CONFIGS[name].network in ALIGNING
+        and (run_folder(runs, name, fold) / NETWORK_FILE).is_file()
+    ):
+        shutil.copy(draw_alignment(name, fold, runs), results / f"{name}{ALIGNMENT_SUFFIX}")
 
 
 def _noted(name: str, results: Path, work: Callable[[], Result]) -> None:

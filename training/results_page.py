@@ -22,6 +22,7 @@ from training.plans import Plan
 from training.results import Result
 
 CLASS_SET, MASK_SET = "rsna", "ct_ich"
+ALIGNMENT_SUFFIX = "_alignment.png"
 DPI = 90
 COLUMNS = 4
 COLOURS = [*pyplot.get_cmap("tab10").colors]
@@ -221,7 +222,10 @@ def _pictures(
     if logs:
         _grid([(result.name, _losses(result.log)) for result in logs], folder / "training.png")
         lines += [f"![Training curves: the loss by epoch]({folder.name}/training.png)", ""]
-    return _section("Curves", lines)
+    for path in sorted(folder.glob(f"*{ALIGNMENT_SUFFIX}")):
+        name = path.name.removesuffix(ALIGNMENT_SUFFIX)
+        lines += [f"![What the transformer of {name} makes of a phantom's slices]({folder.name}/{path.name})", ""]
+    return _section("Pictures", lines)
 
 
 def _has(result: Result, key: str) -> bool:
