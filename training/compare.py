@@ -23,7 +23,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.graph import open_graph
 from hemoscope.manifest import FILE, EnsembleManifest, Metric, NetworkManifest, read_graph, read_manifest
 from hemoscope.metrics import auc, bootstrap_interval
-from training.alignment import draw_alignment
+from training.alignment import PICTURE, draw_alignment
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import read_table
 from training.ensemble import make_ensemble
@@ -91,6 +91,8 @@ def _configuration(name: str, fold: int, data: Path, runs: Path) -> Result:
         evaluate(name, [fold], data, runs)
     if _older(weights / name / FILE, run / METRICS_FILE):
         export(name, fold, data, runs, weights, RELEASE)
+    if CONFIGS[name].network in ALIGNING:
+        draw_alignment(name, fold, runs)
     return _result(name, fold, runs, weights)
 
 
@@ -195,13 +197,10 @@ def _older(made: Path, source: Path) -> bool:
 
 
 def _show_alignment(name: str, fold: int, runs: Path, results: Path) -> None:
-    """Put the picture of what a spatial transformer has learnt beside the results."""
-    if (
-        name in CONFIGS
-        and CONFIGS[name].network in ALIGNING
-        and (run_folder(runs, name, fold) / NETWORK_FILE).is_file()
-    ):
-        shutil.copy(draw_alignment(name, fold, runs), results / f"{name}{ALIGNMENT_SUFFIX}")
+    """Put the picture of what a spatial transformer has learnt beside the results, where there is one."""
+    drawn = run_folder(runs, name, fold) / PICTURE
+    if drawn.is_file():
+        shutil.copy(drawn, results / f"{name}{ALIGNMENT_SUFFIX}")
 
 
 def _noted(name: str, results: Path, work: Callable[[], Result]) -> None:
