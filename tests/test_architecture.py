@@ -117,7 +117,7 @@ EXTRAS = {
     "cli": ["serve"],
     "web": ["serve"],
     "app": ["serve"],
-    "training": ["train"],
+    "training": ["train", "devices"],
     "benchmarks": ["serve", "train", "dev"],
     "tests": ["serve", "train", "dev"],
 }

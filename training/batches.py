@@ -38,6 +38,8 @@ class Batches(keras.utils.PyDataset):
         offline: the augmentation behind `Draw.copy`.
         seed: of the online augmentation.
         workers: threads that prepare batches ahead.
+
+    `share`, set by the engine, is (process, processes): each process prepares its part of every batch only.
     """
 
     def __init__(
@@ -56,12 +58,15 @@ class Batches(keras.utils.PyDataset):
         self.prepared, self.draws, self.preprocess = prepared, draws, preprocess
         self.outputs, self.batch, self.augment, self.offline, self.seed = outputs, batch, augment, offline, seed
         self.labels = np.array([sample.labels for sample in prepared.samples], np.float32)
+        self.share = (0, 1)
 
     def __len__(self) -> int:
         return len(self.draws) // self.batch if self.augment else -(-len(self.draws) // self.batch)
 
     def __getitem__(self, number: int) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-        places = range(number * self.batch, min((number + 1) * self.batch, len(self.draws)))
+        whole = range(number * self.batch, min((number + 1) * self.batch, len(self.draws)))
+        process, processes = self.share
+        places = whole[process * len(whole) // processes : (process + 1) * len(whole) // processes]
         slices = [self._slice(place) for place in places]
         inputs = self.preprocess.scaled(np.stack([pixels for pixels, _ in slices]))
         targets: dict[str, NDArray[np.float32]] = {}

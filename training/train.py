@@ -13,9 +13,10 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
 from training.datasets.sample import Sample
 from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
+from training.distribution import CHOICES, Engine, choose_engine
 from training.folds import FILES, FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
 from training.networks import NETWORKS
@@ -50,8 +52,27 @@ class State:
     seconds: float = 0.0
 
 
-def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, resume: bool, workers: int = 1) -> Path:
+def train(
+    config: TrainConfig,
+    name: str,
+    fold: int,
+    data: Path,
+    runs: Path,
+    resume: bool,
+    workers: int = 1,
+    engine: Engine | None = None,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> Path:
     """Train and return the run's folder.
+
+    Args:
+        config, name, fold: what is trained; the name is the run's.
+        data, runs: folders.
+        resume: go on with what was stopped.
+        workers: threads that prepare batches.
+        engine: on what it runs; None is one device.
+        on_epoch: called after each epoch with the number of epochs that are done and the row of the log; it may raise
+            to stop the training.
 
     Raises:
         BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
@@ -59,22 +80,24 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     """
     if config.synthetic and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
-    run = run_folder(runs, name, fold)
+    engine, run = engine or Engine(), run_folder(runs, name, fold)
     keras.utils.set_random_seed(config.seed + fold)
     keras.mixed_precision.set_global_policy(config.precision)
-    sides = load_split(config, fold, data, runs)
+    sides = engine.in_turn(load_split)(config, fold, data, runs)
     cache, preprocess = runs / "cache", config.preprocess
     learnt = usable(sides.train, config, config.outline_boxes)
     learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
-    train_set = prepare(learnt, preprocess, cache, 2, config.outline_boxes)
-    validation_set = prepare(usable(sides.validation, config), preprocess, cache)
+    train_set = engine.in_turn(prepare)(learnt, preprocess, cache, 2, config.outline_boxes)
+    validation_set = engine.in_turn(prepare)(usable(sides.validation, config), preprocess, cache)
     if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):
         raise BadData(
             f"No validation slice of fold {fold} has a mask: the best epoch would be the one that marks nothing. "
             "Choose another fold."
         )
     network = build(config)
-    state = _resume(network, config, run) if resume else _start(network, config, run, runs, fold)
+    begin = partial(_resume, network, config, run) if resume else partial(_start, network, config, run, runs, fold)
+    state = begin(writes=engine.first)
+    fit = engine.fitter(network, lambda: build(config))
     validation = Batches(
         validation_set,
         [Draw(index) for index in range(len(validation_set.samples))],
@@ -85,24 +108,32 @@ def train(config: TrainConfig, name: str, fold: int, data: Path, runs: Path, res
     )
 
     def reseed(epoch: int) -> None:  # inside `fit`: on PyTorch its preparations draw random numbers too
-        _reseed_dropout(network, config.seed + fold, epoch)
+        _reseed_dropout(reseeding.model, config.seed + fold, epoch)
+
+    reseeding = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: reseed(epoch))
 
     while not finished(config, state):
         began = time.monotonic()
         batches = _epoch(train_set, config, loss_outputs(network), state.epoch, fold, workers)
-        logs = network.fit(
-            batches,
-            validation_data=validation,
+        logs = fit(
+            engine.share(batches),
+            validation_data=engine.share(validation),
             initial_epoch=state.epoch,
             epochs=state.epoch + 1,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: reseed(epoch))],
+            callbacks=[reseeding],
             verbose="auto" if sys.stderr.isatty() else 2,
             shuffle=False,
         ).history
         row = {key: float(values[-1]) for key, values in logs.items()}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         state.seconds += time.monotonic() - began
-        _end_epoch(network, config, state, row, run)
+        if engine.first:
+            _end_epoch(network, config, state, row, run)
+        else:
+            _judge(state, row)
+            state.epoch += 1
+        if on_epoch is not None:
+            on_epoch(state.epoch, row)
     return run
 
 
@@ -217,7 +248,7 @@ def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: i
     )
 
 
-def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fold: int) -> State:
+def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fold: int, writes: bool = True) -> State:
     if (run / "state.json").exists():
         raise BadData(f"{run} holds a training already: go on with --resume, or move it away.")
     if config.initial is not None and config.initial.endswith(".npz"):
@@ -232,19 +263,21 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
             )
         with _without_optimizer(network):
             part.load_weights(initial)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
-    (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
+    if writes:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
+        (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
     return State()
 
 
-def _resume(network: keras.Model, config: TrainConfig, run: Path) -> State:
+def _resume(network: keras.Model, config: TrainConfig, run: Path, writes: bool = True) -> State:
     state = read_state(config, run)
     if state is None:
         raise BadData(f"{run} holds no training to resume.")
     network.optimizer.build(network.trainable_variables)
     network.load_weights(run / f"state_{state.epoch}.weights.h5")
-    _forget_unfinished(state.epoch, run)
+    if writes:
+        _forget_unfinished(state.epoch, run)
     return state
 
 
@@ -262,10 +295,16 @@ def _forget_unfinished(epoch: int, run: Path) -> None:
     path.write_text("\n".join([head, *rows[:epoch]]) + "\n", encoding="utf-8")
 
 
-def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict[str, float], run: Path) -> None:
+def _judge(state: State, row: dict[str, float]) -> bool:
+    """Whether this epoch is the best so far; the state remembers it."""
     better = row["val_loss"] < state.best_loss
     if better:
         state.best_loss, state.best_epoch = row["val_loss"], state.epoch
+    return better
+
+
+def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict[str, float], run: Path) -> None:
+    better = _judge(state, row)
     if better or config.keep == "last":
         with _mean_weights(network, config.mean_of_last, state.epoch, run):
             _save_network(network, run)
@@ -350,10 +389,11 @@ def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch.")
 @click.option("--workers", default=1, show_default=True, help="Threads that prepare batches.")
-def main(name: str, data: Path, fold: int, runs: Path, resume: bool, workers: int) -> None:
+@click.option("--distribute", type=click.Choice(CHOICES), default="none", show_default=True, help="Over what.")
+def main(name: str, data: Path, fold: int, runs: Path, resume: bool, workers: int, distribute: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        run = train(CONFIGS[name], name, fold, data, runs, resume, workers)
+        run = train(CONFIGS[name], name, fold, data, runs, resume, workers, choose_engine(distribute))
     except HemoscopeError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"Trained {name} on fold {fold}: {run}")
