@@ -48,6 +48,7 @@ class TrainConfig:
         patience: epochs without a better validation loss before the training stops; None never stops.
         keep: `best` keeps the weights of the lowest validation loss, `last` the last.
         mean_of_last: what is kept has the mean of the weights after each of that many epochs; 0 takes no mean.
+        share_of_start: what is kept is mixed with this share of the weights that the training started from.
         precision: Keras' policy.
         initial: name of the training to start from, or the path of exported weights (`weights/reader/start.npz`), or
             None for random weights.
@@ -94,6 +95,7 @@ class TrainConfig:
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
     mean_of_last: int = 0
+    share_of_start: float = 0.0
     precision: str = "mixed_bfloat16"
     initial: str | None = None
     initial_layer: str | None = None
@@ -213,6 +215,7 @@ CONFIGS: dict[str, TrainConfig] = {
         final_rate=0.02,
         synthetic=2500,
         mean_of_last=6,
+        share_of_start=0.5,
         initial="reader_160",
         mirror=True,
         **_READER | {"weights": _READER["weights"] | {"synthetic": (0.0, 0.4)}},

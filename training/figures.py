@@ -189,9 +189,11 @@ def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:
     # A patient's pixels are summed once: resampling patients then costs next to nothing.
     histograms = np.zeros((patients.size, 2, BINS), np.int64)
     np.add.at(histograms, place, part.judged.predictions.pixels[rows])
-    sums, positive_sums = np.zeros((2, patients.size, 4), np.int64)
+    sums, positive_sums, sure_sums = np.zeros((3, patients.size, 4), np.int64)
     np.add.at(sums, place, counts)
     np.add.at(positive_sums, place[bleeds], counts[bleeds])
+    sure = bleeds | ~np.isin(groups, _bleeding_patients(part))
+    np.add.at(sure_sums, place[sure], counts[sure])
     known_pixels = "slices with a mask and slices without hemorrhage, on the image's own grid"
     as_shown = f"{known_pixels}; the mask as it is shown (empty where the finding is `none`)"
 
@@ -202,6 +204,12 @@ def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:
     yield from measured("IoU pooled", lambda each: Counts(*each.sum(0).tolist()).iou, sums, as_shown)
     yield from measured("Dice pooled", _pooled_dice, sums, as_shown)
     yield from measured("Dice pooled on positives", _pooled_dice, positive_sums, "slices with blood only")
+    yield from measured(
+        "Dice pooled, masks and hemorrhage-free patients",
+        _pooled_dice,
+        sure_sums,
+        "slices with a mask and all slices of patients without any hemorrhage; slices that lie beside a bleed are out",
+    )
     lines = [Counts(*row) for row in counts[bleeds].tolist()]
     low, high = bootstrap_interval(
         lambda each: float(each.mean()), groups[bleeds], np.array([line.dice for line in lines]), resamples=resamples
@@ -209,6 +217,11 @@ def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:
     positives = int(bleeds.sum())
     note = _note("the mean over slices with blood", positives)
     yield Metric(part.set, "Dice per slice", positives, positives, mean_dice(lines), low, high, note)
+
+
+def _bleeding_patients(part: _Part) -> NDArray[np.str_]:
+    """The patients of whom a slice has hemorrhage, or may have."""
+    return np.unique(part.groups[~(part.labels(ANY) == 0)])
 
 
 def _slice_counts(part: _Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
 from training.augment import Augment
+from training.averaging import mean_of_epochs, remember_start, with_start
 from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_draws
 from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
@@ -267,6 +268,8 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
         run.mkdir(parents=True, exist_ok=True)
         (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
         (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
+        if config.share_of_start:
+            remember_start(network.get_weights(), run)
     return State()
 
 
@@ -306,7 +309,7 @@ def _judge(state: State, row: dict[str, float]) -> bool:
 def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict[str, float], run: Path) -> None:
     better = _judge(state, row)
     if better or config.keep == "last":
-        with _mean_weights(network, config.mean_of_last, state.epoch, run):
+        with _kept_weights(network, config, state.epoch, run):
             _save_network(network, run)
     _log(row, state.epoch, run)
     state.epoch += 1
@@ -328,18 +331,11 @@ def _save_network(network: keras.Model, run: Path) -> None:
 
 
 @contextmanager
-def _mean_weights(network: keras.Model, count: int, epoch: int, run: Path) -> Iterator[None]:
-    """Inside, the network has the mean of its weights after each of the last `count` epochs; 0 leaves it as it is."""
+def _kept_weights(network: keras.Model, config: TrainConfig, epoch: int, run: Path) -> Iterator[None]:
+    """Inside, the network has the weights that are kept, see `averaging`."""
     own = network.get_weights()
-    if count:
-        np.savez(run / f"epoch_{epoch}.npz", *own)
-        for path in run.glob("epoch_*.npz"):
-            if not epoch - count < int(path.stem.removeprefix("epoch_")) <= epoch:
-                path.unlink()
-        kept = [list(np.load(path).values()) for path in sorted(run.glob("epoch_*.npz"))]
-        # Whole numbers are the states of random generators: there is no mean of them.
-        means = [np.mean(each, axis=0) if each[0].dtype.kind == "f" else each[-1] for each in zip(*kept, strict=True)]
-        network.set_weights(means)
+    kept = mean_of_epochs(own, config.mean_of_last, epoch, run) if config.mean_of_last else own
+    network.set_weights(with_start(kept, config.share_of_start, run) if config.share_of_start else kept)
     try:
         yield
     finally:

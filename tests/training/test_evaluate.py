@@ -258,11 +258,20 @@ def by_hand() -> Judged:
         ("Dice pooled", 12 / (12 + 2 + 5 + 4)),
         ("IoU pooled", 6 / (6 + 2 + 5 + 4)),
         ("Dice pooled on positives", 12 / (12 + 2 + 4)),
+        # Without slice 3: another slice of its patient bleeds.
+        ("Dice pooled, masks and hemorrhage-free patients", 12 / (12 + 2 + 4)),
         ("Dice per slice", 12 / (12 + 2 + 4)),
     ],
 )
 def test_figures_by_hand(name: str, expected: float):
     assert value(figures(by_hand(), resamples=20), name, of="s") == pytest.approx(expected)
+
+
+def test_wrong_pixels_of_patients_without_hemorrhage_always_count():
+    judged = by_hand()
+    judged.predictions.labels[2, 0] = 0  # now patient b does not bleed, and slice 3 counts
+    found = value(figures(judged, resamples=20), "Dice pooled, masks and hemorrhage-free patients", of="s")
+    assert found == pytest.approx(12 / (12 + 2 + 5 + 4))
 
 
 def test_figures_of_few_positives_are_marked():

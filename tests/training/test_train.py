@@ -354,6 +354,21 @@ def test_what_is_kept_has_the_mean_of_the_last_weights(data, straight, tmp_path)
         assert (stored(run / "state_3.weights.h5")[name] == values).all(), name
 
 
+def test_what_is_kept_is_mixed_with_what_the_training_started_from(data, straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "tiny" / "fold_0")
+    shutil.copy(straight.parents[1] / "folds.csv", tmp_path)
+    config = replace(TINY, initial="tiny", share_of_start=0.25, epochs=1)
+    run = train(config, "mixed", 0, data, tmp_path, resume=False)
+    keras.mixed_precision.set_global_policy("float32")
+    start, mixed = (keras.saving.load_model(path / "network.keras", compile=False) for path in (straight, run))
+    last = build(config)
+    last.optimizer.build(last.trainable_variables)
+    last.load_weights(run / "state_1.weights.h5")
+    for first, kept, end in zip(start.get_weights(), mixed.get_weights(), last.get_weights(), strict=True):
+        if kept.dtype.kind == "f":
+            assert kept == pytest.approx(0.25 * first + 0.75 * end, abs=1e-6)
+
+
 def test_a_training_from_before_a_setting_existed_is_resumed(data, straight, tmp_path):
     run = shutil.copytree(straight, tmp_path / "tiny" / "fold_0").resolve()
     shutil.copy(straight.parents[1] / "folds.csv", tmp_path)
