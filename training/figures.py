@@ -197,18 +197,23 @@ def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:
     known_pixels = "slices with a mask and slices without hemorrhage, on the image's own grid"
     as_shown = f"{known_pixels}; the mask as it is shown (empty where the finding is `none`)"
 
-    def measured(name: str, statistic: Callable[..., float], column: NDArray[Any], note: str) -> Iterator[Metric]:
-        return _measured(part.set, name, statistic, (column,), patients, bleeds, resamples, note)
+    def measured(
+        name: str, statistic: Callable[..., float], column: NDArray[Any], note: str, among: NDArray[np.bool_] = bleeds
+    ) -> Iterator[Metric]:
+        return _measured(part.set, name, statistic, (column,), patients, among, resamples, note)
 
     yield from measured("pixel AUC", _pixel_auc, histograms, f"{known_pixels}; before the threshold")
     yield from measured("IoU pooled", lambda each: Counts(*each.sum(0).tolist()).iou, sums, as_shown)
     yield from measured("Dice pooled", _pooled_dice, sums, as_shown)
-    yield from measured("Dice pooled on positives", _pooled_dice, positive_sums, "slices with blood only")
+    yield from measured(
+        "Dice pooled on positives", _pooled_dice, positive_sums, "slices with blood only", bleeds[bleeds]
+    )
     yield from measured(
         "Dice pooled, masks and hemorrhage-free patients",
         _pooled_dice,
         sure_sums,
         "slices with a mask and all slices of patients without any hemorrhage; slices that lie beside a bleed are out",
+        bleeds[sure],
     )
     lines = [Counts(*row) for row in counts[bleeds].tolist()]
     low, high = bootstrap_interval(

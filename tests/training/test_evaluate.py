@@ -274,6 +274,13 @@ def test_wrong_pixels_of_patients_without_hemorrhage_always_count():
     assert found == pytest.approx(12 / (12 + 2 + 5 + 4))
 
 
+def test_a_figure_says_over_how_many_slices_it_is():
+    entries = {metric.name: (metric.n, metric.positives) for metric in figures(by_hand(), resamples=20)}
+    assert entries["Dice pooled"] == (3, 1)
+    assert entries["Dice pooled, masks and hemorrhage-free patients"] == (2, 1)
+    assert entries["Dice pooled on positives"] == (1, 1)
+
+
 def test_figures_of_few_positives_are_marked():
     metrics = figures(by_hand(), resamples=20)
     assert all("not validated: fewer than 10 positives" in metric.note for metric in metrics)
