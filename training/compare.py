@@ -209,9 +209,8 @@ def _noted(name: str, results: Path, work: Callable[[], Result]) -> None:
         result = work()
     except Exception as error:  # hours of others must not be lost to one: what broke is said on the page
         log.exception("%s failed.", name)
-        result = Result(
-            name, CONFIGS[name].network if name in CONFIGS else "ensemble", failure=f"{type(error).__name__}: {error}"
-        )
+        reason = str(error) if isinstance(error, HemoscopeError) else f"{type(error).__name__}: {error}"
+        result = Result(name, CONFIGS[name].network if name in CONFIGS else "ensemble", failure=reason)
     result.write(results)
 
 

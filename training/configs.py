@@ -204,6 +204,7 @@ CONFIGS: dict[str, TrainConfig] = {
         final_rate=0.02,
         mean_of_last=4,
         initial="reader_128",
+        mirror=True,
         **_READER,
     ),
     "reader": TrainConfig(
