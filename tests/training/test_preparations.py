@@ -14,7 +14,7 @@ from hemoscope.preprocessing import BACKGROUND_GREY, Preprocess, intracranial_ma
 from hemoscope.readers import read_file
 from hemoscope.scan import BRAIN, Scan, Window
 from training.cards import preparation_limits
-from training.configs import REPORT_PREPROCESS
+from training.configs import CONFIGS
 from training.datasets import load_samples
 from training.datasets.sample import Sample
 from training.preparations import (
@@ -124,7 +124,8 @@ def test_sizes_change_and_nothing_else_does():
 
 
 def test_the_reports_networks_use_the_preparation_of_their_paper():
-    assert EQUALISED_STRETCHED == REPORT_PREPROCESS
+    assert CONFIGS["unet"].preprocess == CONFIGS["two_branch"].preprocess == EQUALISED_STRETCHED
+    assert CONFIGS["resnet152"].preprocess == at_size(CLAHE_INTRACRANIAL, CONFIGS["resnet152"].preprocess.size)
 
 
 # From Hounsfield units: the phantom, and real DICOM
