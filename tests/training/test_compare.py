@@ -105,10 +105,17 @@ def test_a_missing_data_folder_leaves_all_results_alone(done, registry, tmp_path
     assert (done / "results" / "tiny.json").read_bytes() == before
 
 
-def test_an_unknown_configuration_is_named(registry, tmp_path):
-    done = CliRunner().invoke(main, ["tiny", "--data", str(tmp_path), "--only", "resnet18"])
+def test_an_unknown_configuration_is_named(tmp_path):
+    done = CliRunner().invoke(main, ["papers", "--data", str(tmp_path), "--only", "resnet18"])
     assert done.exit_code == 2
-    assert "tiny has no resnet18" in done.output
+    assert "papers has no resnet18" in done.output
+
+
+def test_every_plan_names_what_there_is():
+    for plan in PLANS.values():
+        assert set(plan.configurations) <= set(CONFIGS)
+        for name in plan.ensembles:
+            assert set(ENSEMBLES[name].members) <= set(plan.configurations)
 
 
 def write_answers(folder, scores):

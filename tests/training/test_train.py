@@ -406,8 +406,9 @@ def test_every_configuration_builds_what_it_names():
     for name, config in CONFIGS.items():
         assert config.network in NETWORKS, name
         assert config.initial in (None, *CONFIGS), name
-        assert set(config.rare) <= set(CLASSES), name
-        assert config.preprocess.size % 16 == 0, name
+        assert config.initial_layer is None or config.initial is not None, name
+        assert {*config.rare, *config.positive_weights} <= set(CLASSES), name
+        assert config.network not in ("reader", "two_branch", "unet") or config.preprocess.size % 16 == 0, name
 
 
 def test_a_network_learns_from_its_masks_and_classes_only():
