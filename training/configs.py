@@ -168,7 +168,7 @@ _CLASSIFIER = {
 }
 
 CONFIGS: dict[str, TrainConfig] = {
-    "unet": TrainConfig(network="unet", epochs=12, **_REPORT),
+    "unet": TrainConfig(network="unet", epochs=17, **_REPORT),
     "two_branch": TrainConfig(network="two_branch", epochs=20, **_REPORT),
     # As the report splits, once, to show what the leak is worth.
     "two_branch_by_slice": TrainConfig(network="two_branch", epochs=20, split="slice", **_REPORT),

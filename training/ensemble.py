@@ -41,17 +41,17 @@ from hemoscope.manifest import (
     read_members,
     task_together,
 )
-from hemoscope.metrics import ScoreHistogram, auc, known
+from hemoscope.metrics import auc, known
 from hemoscope.postprocessing import slice_findings
 from training.calibrate import read_rule
 from training.cards import SOURCES, write_ensemble_card
 from training.datasets import load_samples
-from training.datasets.sample import BLOOD, Sample
+from training.datasets.sample import Sample
 from training.ensembles import ENSEMBLES, EnsembleConfig, strictest_licence
 from training.evaluate import judge_fold, read_evaluation
 from training.export import git_commit, installed_packages
 from training.folds import FOLDS, Folds
-from training.predictions import BINS, Predictions, prepare_slice
+from training.predictions import Collector, Predictions, prepare_slice
 
 CHANCE = 0.5  # the AUC of a coin: a member counts by what it is above that
 
@@ -199,33 +199,13 @@ def predict(
         BadData: if not one slice can be read.
     """
     classes = classes_together([member.manifest for member in members])
-    with_masks = {sample.source for sample in samples if sample.mask is not None}
-    read: list[Sample] = []
-    logits, pixel_slices, pixels, seconds = [], [], [], []
+    collected, seconds = Collector(samples), []
     for reading in read_side(members, samples, side):
         combined = [ensemble.probability([one.probabilities[name] for one in reading.members]) for name in classes]
-        logits.append(ensemble.logits(np.array(combined, np.float64)))
         mask = ensemble.mask_probability([one.mask_probability for one in reading.members])
-        if mask is not None and reading.target is not None and reading.sample.source in with_masks:
-            histogram = ScoreHistogram(BINS)
-            histogram.add(reading.target == BLOOD, mask)
-            pixel_slices.append(len(read))
-            pixels.append(np.stack([histogram.negatives, histogram.positives]).astype(np.int32))
+        collected.add(reading.sample, ensemble.logits(np.array(combined, np.float64)), reading.target, mask)
         seconds.append(reading.network_seconds)
-        read.append(reading.sample)
-    if not read:
-        raise BadData(f"None of the {len(samples)} slices of the {side} side could be read.")
-    predictions = Predictions(
-        classes=classes,
-        keys=np.array([sample.key for sample in read]),
-        groups=np.array([sample.group for sample in read]),
-        sources=np.array([sample.source for sample in read]),
-        labels=np.array([sample.labels for sample in read], np.float64),
-        logits=np.stack(logits),
-        pixel_slices=np.array(pixel_slices, np.int64),
-        pixels=np.stack(pixels) if pixels else np.zeros((0, 2, BINS), np.int32),
-        skipped=len(samples) - len(read),
-    )
+    predictions = collected.predictions(classes)
     return predictions, statistics.median(seconds) * 1000
 
 

@@ -114,9 +114,7 @@ def predict(network: keras.Model, preprocess: Preprocess, samples: Sequence[Samp
         BadData: if not one slice can be read.
     """
     marks = "mask" in network.output_names
-    with_masks = {sample.source for sample in samples if marks and sample.mask is not None}
-    read: list[Sample] = []
-    logits, pixel_slices, pixels = [], [], []
+    collected = Collector(samples)
     with click.progressbar(length=len(samples), label=label, file=sys.stderr) as bar:
         for start in range(0, len(samples), BATCH):
             part = samples[start : start + BATCH]
@@ -125,27 +123,69 @@ def predict(network: keras.Model, preprocess: Preprocess, samples: Sequence[Samp
                 outputs = network.predict_on_batch(np.stack([tensor for _, tensor, _, _ in prepared]))
             for place, (sample, _, placement, target) in enumerate(prepared):
                 answer = {name: np.asarray(values[place], np.float32) for name, values in outputs.items()}
-                logits.append(class_logits(answer))
-                if target is not None and sample.source in with_masks:
-                    histogram = ScoreHistogram(BINS)
-                    histogram.add(target == BLOOD, placement.inverse(answer["mask"][..., 0]))
-                    pixel_slices.append(len(read))
-                    pixels.append(np.stack([histogram.negatives, histogram.positives]).astype(np.int32))
-                read.append(sample)
+                mask = placement.inverse(answer["mask"][..., 0]) if target is not None else None
+                collected.add(sample, class_logits(answer), target, mask)
             bar.update(min(BATCH, len(samples) - start))
-    if not read:
-        raise BadData(f"None of {len(samples)} slices could be read.")
-    return Predictions(
-        classes=CLASSES if "logits" in network.output_names else (ANY,),
-        keys=np.array([sample.key for sample in read]),
-        groups=np.array([sample.group for sample in read]),
-        sources=np.array([sample.source for sample in read]),
-        labels=np.array([sample.labels for sample in read], np.float64),
-        logits=np.stack(logits),
-        pixel_slices=np.array(pixel_slices, np.int64),
-        pixels=np.stack(pixels) if pixels else np.zeros((0, 2, BINS), np.int32),
-        skipped=len(samples) - len(read),
-    )
+    return collected.predictions(CLASSES if "logits" in network.output_names else (ANY,))
+
+
+class Collector:
+    """Makes `Predictions` of one side of a fold, slice by slice.
+
+    Args:
+        samples: the side, with the slices that cannot be read.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._asked = len(samples)
+        self._with_masks = {sample.source for sample in samples if sample.mask is not None}
+        self._read: list[Sample] = []
+        self._logits: list[NDArray[np.float32]] = []
+        self._pixel_slices: list[int] = []
+        self._pixels: list[NDArray[np.int32]] = []
+
+    def add(
+        self,
+        sample: Sample,
+        logits: NDArray[np.float32],
+        target: NDArray[np.uint8] | None,
+        mask: NDArray[np.float32] | None,
+    ) -> None:
+        """Take what was said of a slice.
+
+        Args:
+            sample: the slice.
+            logits: (classes,).
+            target: (rows, columns), what is known of its pixels, see `Sample.target`.
+            mask: (rows, columns), probabilities of blood.
+        """
+        if mask is not None and target is not None and sample.source in self._with_masks:
+            histogram = ScoreHistogram(BINS)
+            histogram.add(target == BLOOD, mask)
+            self._pixel_slices.append(len(self._read))
+            self._pixels.append(np.stack([histogram.negatives, histogram.positives]).astype(np.int32))
+        self._logits.append(logits)
+        self._read.append(sample)
+
+    def predictions(self, classes: tuple[str, ...]) -> Predictions:
+        """All that was taken; `classes` are those of the logits.
+
+        Raises:
+            BadData: if not one slice could be read.
+        """
+        if not self._read:
+            raise BadData(f"None of {self._asked} slices could be read.")
+        return Predictions(
+            classes=classes,
+            keys=np.array([sample.key for sample in self._read]),
+            groups=np.array([sample.group for sample in self._read]),
+            sources=np.array([sample.source for sample in self._read]),
+            labels=np.array([sample.labels for sample in self._read], np.float64),
+            logits=np.stack(self._logits),
+            pixel_slices=np.array(self._pixel_slices, np.int64),
+            pixels=np.stack(self._pixels) if self._pixels else np.zeros((0, 2, BINS), np.int32),
+            skipped=self._asked - len(self._read),
+        )
 
 
 def judge(predictions: Predictions, rule: Rule) -> Judged:
