@@ -174,6 +174,7 @@ def _result(name: str, fold: int, runs: Path, weights: Path) -> Result:
         sets=config.sets,
         fold=fold,
         date=_date(run / METRICS_FILE),
+        split=config.split,
         slices_seen=sum(_slices(step) * state.epoch for step, state in trained if state),
         minutes=sum(state.seconds for _, state in trained if state) / 60,
         parameters=manifest.parameters,

@@ -12,7 +12,7 @@ from typing import Any
 from hemoscope.errors import BadData
 from hemoscope.manifest import Metric
 
-KEPT_CURVES = ("precision_recall", "findings", "pixels")
+KEPT_CURVES = ("precision_recall", "findings")
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Result:
         preparation: what becomes of a slice, in words.
         sets: data sets that it was trained on.
         fold, date: held out; of the evaluation.
+        split: `patient`, or `slice` where slices of one patient stand on both sides.
         slices_seen: in all steps of the training, repeats counted.
         minutes: of training, all steps.
         parameters: number of weights.
         milliseconds: median a slice, the exported graph alone on one thread.
         metrics: of the test side.
-        curves: by set: `roc` of any, `precision_recall`, `findings`, `pixels`; see `figures.curves`.
+        curves: by set: `roc` of any, `precision_recall`, `findings` and `pixels` as confusion matrices;
+            see `figures.curves`.
         log: by column of the training's log, one value an epoch.
         failure: why there are no figures; empty if there are.
     """
@@ -42,6 +44,7 @@ class Result:
     sets: tuple[str, ...] = ()
     fold: int = 0
     date: str = ""
+    split: str = "patient"
     slices_seen: int = 0
     minutes: float = 0.0
     parameters: int = 0
@@ -82,6 +85,12 @@ def kept_curves(curves: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for set_name, entry in curves.items():
         kept[set_name] = {key: entry[key] for key in KEPT_CURVES if key in entry}
+        if "pixels" in entry:
+            count = entry["pixels"]
+            kept[set_name]["pixels"] = {
+                "blood": {"not marked": count["fn"], "marked": count["tp"]},
+                "none": {"not marked": count["tn"], "marked": count["fp"]},
+            }
         if "any" in entry["roc"]:
             kept[set_name]["roc"] = entry["roc"]["any"]
     return kept

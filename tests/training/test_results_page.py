@@ -17,6 +17,7 @@ FINDINGS = {
     "hemorrhage": {"none": 1, "uncertain": 2, "hemorrhage": 7},
     "no hemorrhage": {"none": 20, "uncertain": 3, "hemorrhage": 1},
 }
+PIXELS = {"blood": {"not marked": 30, "marked": 70}, "none": {"not marked": 900, "marked": 10}}
 CURVE = {"x": [0.0, 0.5, 1.0], "y": [0.0, 0.9, 1.0]}
 
 
@@ -29,6 +30,7 @@ CLASSIFIER = Result(
     network="resnet50",
     preparation="128 px",
     sets=("ct_ich", "rsna"),
+    date="2026-11-21",
     slices_seen=20_000,
     minutes=12.4,
     parameters=23_600_000,
@@ -46,7 +48,12 @@ SEGMENTER = Result(
     network="unet",
     sets=("ct_ich",),
     parameters=1_900_000,
-    metrics=(figure("ct_ich", "pixel AUC", 0.87), figure("ct_ich", "IoU pooled", 0.156, 0.003, 0.29)),
+    metrics=(
+        figure("ct_ich", "pixel AUC", 0.87),
+        figure("ct_ich", "IoU pooled", 0.156, 0.003, 0.29),
+        figure("ct_ich", "Dice pooled", 0.27, 0.1, 0.4),
+    ),
+    curves={"ct_ich": {"pixels": PIXELS}},
 )
 ENSEMBLE = replace(
     CLASSIFIER,
@@ -73,7 +80,7 @@ def test_figures_stand_in_the_tables_with_their_intervals(tmp_path):
     assert row in section(page, "Any hemorrhage, RSNA slices")
     assert "epidural (3)" in section(page, "The subtypes, RSNA slices: AUC")
     cost = section(page, "What each was, and what it cost")
-    assert "| `resnet50` | `resnet50` | 128 px | ct_ich, rsna | 20,000 | 12 | 23.6 M | 14 |" in cost
+    assert "| `resnet50` | `resnet50` | 128 px | ct_ich, rsna | 20,000 | 12 | 23.6 M | 14 | 2026-11-21 |" in cost
 
 
 def test_a_reports_own_figures_stand_beside_ours(tmp_path):
@@ -98,9 +105,21 @@ def test_an_ensemble_is_better_only_if_the_whole_interval_is(tmp_path, low, high
     assert f"+0.011 ({low:+.3f} to {high:+.3f}): **{verdict}**." in lines
 
 
+def test_the_best_ensemble_is_named(tmp_path):
+    vote = replace(ENSEMBLE, name="papers_vote", metrics=(figure("rsna", "AUC any", 0.9, 0.85, 0.95),))
+    lines = section(page_of([ENSEMBLE, vote], tmp_path), "Ensembles against their best member")
+    assert "The best ensemble on RSNA slices is `papers_vote`: AUC 0.900 (0.850 to 0.950)." in lines
+
+
+def test_a_split_by_slice_is_shown_as_what_it_is(tmp_path):
+    assert "**The exception**" not in page_of([CLASSIFIER, SEGMENTER], tmp_path)
+    page = page_of([CLASSIFIER, replace(SEGMENTER, split="slice")], tmp_path)
+    assert "**The exception** is `unet`, split by slice" in page
+
+
 def test_curves_are_drawn_beside_the_page(tmp_path):
     page = page_of([CLASSIFIER, SEGMENTER, ENSEMBLE], tmp_path)
-    for name in ("roc", "precision_recall", "findings", "training"):
+    for name in ("roc", "precision_recall", "findings", "pixels", "training"):
         assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"(results/{name}.png)" in page
 
@@ -124,6 +143,8 @@ def test_a_garbled_result_is_refused(tmp_path, content):
 
 def test_what_is_kept_of_the_curves(tmp_path):
     entry = {"roc": {"any": CURVE, "epidural": CURVE}, "findings": FINDINGS, "reliability": {}}
+    kept = kept_curves({"ct_ich": {"roc": {}, "pixels": {"tp": 70, "fp": 10, "fn": 30, "tn": 900}}})
+    assert kept == {"ct_ich": {"pixels": PIXELS}}
     assert kept_curves({"rsna": entry}) == {"rsna": {"roc": CURVE, "findings": FINDINGS}}
 
 
