@@ -32,7 +32,7 @@ class Augment:
     def __init__(self, name: str, preprocess: Preprocess) -> None:
         if name not in PIPELINES:
             raise ValueError(f"There is no augmentation {name!r}; there are {', '.join(PIPELINES)}.")
-        self.jitter = name == "anatomical" and _one_base_window(preprocess.windows)
+        self.jitter = name == "anatomical" and _in_hounsfield_units(preprocess)
         self.windows = preprocess.windows
         self.name = name
         # A pipeline holds its random state, so each thread that prepares batches has its own.
@@ -65,8 +65,14 @@ class Augment:
         return self._of_thread.pipeline
 
 
-def _one_base_window(windows: Sequence[Window]) -> bool:
-    return all(windows[0].holds(window) for window in windows)
+def _in_hounsfield_units(preprocess: Preprocess) -> bool:
+    """Whether grey still stands for HU, and the first of the windows holds the others in steps that are fine enough.
+
+    Eight bits of a bone window are 11 HU a step: a brain window drawn from them would have eight levels of grey.
+    """
+    first, windows = preprocess.windows[0], preprocess.windows
+    changed = preprocess.equalise or preprocess.stretch or preprocess.clahe_clip
+    return not changed and all(first.holds(window) and first.width <= 2 * window.width for window in windows)
 
 
 def _jittered(base: NDArray[np.uint8], windows: Sequence[Window], random: np.random.Generator) -> NDArray[np.uint8]:

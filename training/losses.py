@@ -41,6 +41,7 @@ class MaskedClassLoss(keras.losses.Loss):
         known = ops.cast(ops.logical_not(ops.isnan(y_true)), "float32")
         labels = ops.where(known > 0, y_true, ops.zeros_like(y_true))
         weights = known * ops.concatenate([ops.full((1,), self.any_weight), ops.ones((y_pred.shape[-1] - 1,))])
+        total = ops.sum(weights, axis=-1)  # before the positive ones: they weigh more, not the others less
         if self.positive_weights:
             extra = ops.convert_to_tensor([weight - 1 for weight in self.positive_weights], "float32")
             weights = weights * (1 + labels * extra)
@@ -49,7 +50,7 @@ class MaskedClassLoss(keras.losses.Loss):
         losses = ops.softplus(y_pred) - y_pred * labels
         if self.focal:
             losses = losses * ops.abs(labels - ops.sigmoid(y_pred)) ** self.focal
-        return ops.sum(losses * weights, axis=-1) / (ops.sum(weights, axis=-1) + EPSILON)
+        return ops.sum(losses * weights, axis=-1) / (total + EPSILON)
 
     def get_config(self) -> dict:
         settings = ("any_weight", "smoothing", "focal", "positive_weights")

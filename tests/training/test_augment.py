@@ -157,6 +157,8 @@ def test_jitter_stays_within_its_bounds_and_leaves_clipped_ends():
 def test_jitter_is_for_windows_inside_the_first_only():
     assert Augment("anatomical", READER).jitter
     assert not Augment("anatomical", Preprocess(64, (Window(40, 80), Window(80, 200)))).jitter
+    assert not Augment("anatomical", Preprocess(64, (Window(600, 2800), Window(40, 80)))).jitter  # too coarse
+    assert not Augment("anatomical", Preprocess(64, (Window(40, 80),), clahe_clip=2.0)).jitter  # no longer HU
     assert not Augment("report", READER).jitter
 
 

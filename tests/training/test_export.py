@@ -62,6 +62,9 @@ def test_the_largest_difference_is_over_all_outputs() -> None:
     first = {"mask": np.zeros((1, 2), np.float32), "logits": np.zeros((1, 1), np.float32)}
     second = {"mask": np.array([[0, 0.25]], np.float32), "logits": np.array([[-0.5]], np.float32)}
     assert largest_difference(first, second) == 0.5
+    far, near = {"logits": np.array([[20, -20]], np.float32)}, {"logits": np.array([[20, -19]], np.float32)}
+    assert largest_difference(far, near) == pytest.approx(1 / 20)
+    assert np.isnan(largest_difference(far, {"logits": np.array([[20, np.nan]], np.float32)}))
     with pytest.raises(BadData, match=r"\['mask'\]"):
         largest_difference(first, {"mask": second["mask"]})
 

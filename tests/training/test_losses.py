@@ -48,8 +48,9 @@ def test_class_loss_by_hand():
 def test_any_weighs_more_than_a_subtype():
     three = log(3)
     assert class_loss([[1, 0]], [[three, three]], any_weight=3) == pytest.approx(
-        (3 * log(4 / 3) + log(4)) / 4, abs=1e-5
+        (3 * log(4 / 3) + log(4)) / 2, abs=1e-5
     )
+    assert class_loss([[1, NAN]], [[three, three]], positive_weights=(3, 5)) == pytest.approx(3 * log(4 / 3), abs=1e-5)
 
 
 def test_smoothing_by_hand():
@@ -88,8 +89,9 @@ def test_positive_weights_by_hand():
     # The positive of the first class weighs 3, the negative of the second 1 whatever a positive of it would weigh.
     three = log(3)
     assert class_loss([[1, 0]], [[three, three]], positive_weights=(3, 5)) == pytest.approx(
-        (3 * log(4 / 3) + log(4)) / 4, abs=1e-5
+        (3 * log(4 / 3) + log(4)) / 2, abs=1e-5
     )
+    assert class_loss([[1, NAN]], [[three, three]], positive_weights=(3, 5)) == pytest.approx(3 * log(4 / 3), abs=1e-5)
 
 
 def kind_loss(labels, logits):
