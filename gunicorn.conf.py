@@ -1,19 +1,23 @@
 """How the web serves in production; `hemoscope serve`, the Dockerfile and a plain `gunicorn "app:create_app()"` use it.
 
-In: PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS from the environment (Gunicorn itself reads the last two).
+In: PORT, SOCKET_TIMEOUT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS from the environment (Gunicorn itself reads the last
+two).
 """
 
 import os
+import socket
+import struct
 from pathlib import Path
+from typing import Any
 
 # A host that gives a PORT forwards to it from outside; without one it is somebody's own machine.
 bind = f"0.0.0.0:{os.environ['PORT']}" if "PORT" in os.environ else "127.0.0.1:8000"
 
-# One process is about 350 MB at most and one reading takes one core for tens of milliseconds, so threads share it:
-# they overlap uploads and decoding while the network runs one reading at a time. More cores: WEB_CONCURRENCY.
+# One reading takes one core for tens of milliseconds, so threads share a process: one each for a connection that sends
+# or fetches, mostly waiting. How many read at the same time is HEMOSCOPE_READS_AT_ONCE. More cores: WEB_CONCURRENCY.
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 worker_class = "gthread"
-threads = 4
+threads = 16
 
 # Not preloaded: ONNX Runtime's threads do not live through a fork, so each worker loads its own networks.
 preload_app = False
@@ -21,6 +25,7 @@ preload_app = False
 timeout = 60  # seconds without a sign of life; a reading takes well under one
 graceful_timeout = 30  # to finish what runs when told to stop
 keepalive = 5
+socket_timeout_s = float(os.environ.get("SOCKET_TIMEOUT", "15"))  # without a byte from or to a client
 
 # The heartbeat file: on a disk it can block a worker, in memory it cannot.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -30,3 +35,16 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 loglevel = "info"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let no client hold a thread by silence: Gunicorn's `timeout` watches the worker, not its connections.
+
+    The kernel keeps the time (socket(7), SO_RCVTIMEO), since Gunicorn makes each connection blocking again; what is set
+    on the listening socket holds for those that it accepts.
+    """
+    seconds, fraction = divmod(socket_timeout_s, 1)
+    value = struct.pack("ll", int(seconds), int(fraction * 1e6))  # struct timeval
+    for listener in worker.sockets:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.setsockopt(socket.SOL_SOCKET, option, value)
