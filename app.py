@@ -19,7 +19,7 @@ from web.health import health
 from web.pages import pages
 from web.security import register_headers
 from web.settings import read_settings
-from web.uploads import UploadRequest
+from web.uploads import UploadRequest, register_uploads
 
 
 class AsWritten(DefaultJSONProvider):
@@ -54,6 +54,7 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(pages)
     app.register_blueprint(api)
     app.register_blueprint(health)
+    register_uploads(app)
     register_faults(app)
     register_headers(app)
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote what a header holds

@@ -4,6 +4,7 @@ In: PORT, SOCKET_TIMEOUT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS from the envir
 two).
 """
 
+import ctypes
 import os
 import socket
 import struct
@@ -35,6 +36,21 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 loglevel = "info"
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # mallopt(3)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Have glibc give the memory of slices and pictures back to the system when they are done.
+
+    By itself it raises the size from which it does so to what was freed last, up to 32 MB, and keeps the rest for each
+    thread: sixteen threads that have each drawn a slice would hold what sixteen slices take. Elsewhere there is no
+    `mallopt`, and nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 256 * 1024)
+        mallopt(M_ARENA_MAX, 2)
 
 
 def post_worker_init(worker: Any) -> None:

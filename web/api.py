@@ -3,9 +3,10 @@
 In: multipart posts. Out: JSON; a file that cannot be read is a result with an error, the request still succeeds.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from flask import Blueprint, current_app, request
+from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 
 from hemoscope import labels
@@ -32,8 +33,11 @@ def read() -> ResponseReturnValue:
     if not uploads:
         raise BadRequest("No file came. Send one or more in the multipart field 'files'.")
     most_pictures = max(1, settings.max_pictures // len(uploads))
-    results = engine().read_all(uploads, request.form.get("model", ""), window)
-    return {"results": [_result(result, include, most_pictures) for result in results]}
+    results = engine().read_all(
+        uploads, request.form.get("model", ""), window, lambda reading: _pieces(reading, include, most_pictures)
+    )
+    listed = [[_json(failure(each.name, each.message))] if isinstance(each, Failure) else each for each in results]
+    return Response([b'{"results":[', *_separated(listed), b"]}\n"], mimetype="application/json")
 
 
 @api.get("/models")
@@ -56,22 +60,31 @@ def _include(text: str) -> frozenset[str]:
     return wanted
 
 
-def _result(result: Reading | Failure, include: frozenset[str], most_pictures: int) -> dict[str, object]:
-    if isinstance(result, Failure):
-        return failure(result.name, result.message)
+def _pieces(result: Reading, include: frozenset[str], most_pictures: int) -> list[bytes]:
+    """One result as JSON, slice by slice: pictures as text are long, and no second copy of them is ever made."""
     made = record(result.name, result.findings) | {"notes": list(result.notes)}
-    if include:
-        shown = pictures.pictured(result.findings, most_pictures)
-        made["slices"] = [
-            _slice(result, index, include if index in shown else frozenset())
-            for index in range(len(result.findings.slices))
-        ]
-    return made
+    if not include:
+        return [_json(made)]
+    plan = pictures.plan(result.findings, result.scan.hu.shape, most_pictures)
+    slices = [
+        [_json(_slice(result, index, include if index in plan.shown else frozenset(), plan.drawn_px))]
+        for index in range(len(result.findings.slices))
+    ]
+    return [_json(made).removesuffix(b"}"), b',"slices":[', *_separated(slices), b"]}"]
 
 
-def _slice(result: Reading, index: int, include: frozenset[str]) -> dict[str, object]:
+def _json(value: object) -> bytes:
+    return current_app.json.dumps(value).encode()
+
+
+def _separated(values: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The pieces of all values, with commas between the values."""
+    return [piece for value in values for piece in (b",", *value)][1:]
+
+
+def _slice(result: Reading, index: int, include: frozenset[str], drawn_px: int) -> dict[str, object]:
     """One slice's numbers, and the pictures that were asked for as PNG in base64."""
-    found, hu = result.findings.slices[index], result.scan.hu[index]
+    found, hu = result.findings.slices[index], pictures.fitted(result.scan.hu[index], drawn_px)
     made: dict[str, object] = {
         "index": index,
         "probabilities": {name: _rounded(found.probabilities.get(name), 6) for name in labels.CLASSES},
@@ -82,9 +95,10 @@ def _slice(result: Reading, index: int, include: frozenset[str]) -> dict[str, ob
     if "mask" in include:
         made["mask"] = None if found.mask is None else pictures.base64(pictures.mask_png(found.mask))
     if "overlay" in include:
-        made["overlay"] = None if found.mask is None else pictures.base64(pictures.overlay_png(hu, found.mask))
+        mask = pictures.fitted_mask(found.mask, drawn_px)
+        made["overlay"] = None if mask is None else pictures.base64(pictures.overlay_png(hu, mask))
     if "heatmaps" in include:
-        heats = found.heat.items()
+        heats = ((name, pictures.fitted(heat, drawn_px)) for name, heat in found.heat.items())
         made["heatmaps"] = {name: pictures.base64(pictures.heat_png(hu, heat)) for name, heat in heats}
     return made
 

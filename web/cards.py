@@ -47,7 +47,8 @@ class SliceNumbers:
 class SliceView:
     """One slice as pictures; `fill`, `outline` and `heat` are transparent layers, empty where there is nothing.
 
-    `overlay_png` and `mask_png` are downloads, empty where the model gives no mask.
+    `overlay_png` and `mask_png` are downloads, empty where the model gives no mask. The mask is on the slice's own rows
+    and columns; the other pictures are smaller where the slice is large.
     """
 
     numbers: SliceNumbers
@@ -91,12 +92,15 @@ class Card:
     json_uri: str = ""
 
 
-def card_of(result: Reading | Failure, most_pictures: int) -> Card:
-    """The card of one result, with pictures of at most `most_pictures` slices, the most suspicious first."""
-    if isinstance(result, Failure):
-        return Card(result.name, failure(result.name, result.message), error=result.message)
+def failed_card(result: Failure) -> Card:
+    """The card of a file that was not read."""
+    return Card(result.name, failure(result.name, result.message), error=result.message)
+
+
+def card_of(result: Reading, most_pictures: int) -> Card:
+    """The card of one reading, with pictures that fill at most `most_pictures` slices of 512 x 512."""
     findings, scan, manifest = result.findings, result.scan, result.manifest
-    shown = pictures.pictured(findings, most_pictures)
+    plan = pictures.plan(findings, scan.hu.shape, most_pictures)
     made = record(result.name, findings)
     return Card(
         name=result.name,
@@ -109,10 +113,10 @@ def card_of(result: Reading | Failure, most_pictures: int) -> Card:
         band=(manifest.decision_low, manifest.decision_high),
         area_px=findings.area_px,
         area_mm2=findings.area_mm2,
-        slices=[_slice_view(scan, findings.slices[index], index) for index in shown],
+        slices=[_slice_view(scan, findings.slices[index], index, plan.drawn_px) for index in plan.shown],
         numbers=[_numbers(found, index) for index, found in enumerate(findings.slices)],
         facts=_facts(scan, findings),
-        unknown=_unknown(result, len(shown)),
+        unknown=_unknown(result, len(plan.shown)),
         json_uri=json_uri(made),
     )
 
@@ -146,8 +150,8 @@ def percent(probability: float) -> str:
     return f"{number} %".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
-    hu, mask = scan.hu[index], found.mask
+def _slice_view(scan: Scan, found: SliceFindings, index: int, drawn_px: int) -> SliceView:
+    hu, mask = pictures.fitted(scan.hu[index], drawn_px), pictures.fitted_mask(found.mask, drawn_px)
     blood = mask if mask is not None and mask.any() else None
     return SliceView(
         numbers=_numbers(found, index),
@@ -159,7 +163,7 @@ def _slice_view(scan: Scan, found: SliceFindings, index: int) -> SliceView:
         outline=pictures.data_uri(pictures.contour_layer(blood)) if blood is not None else "",
         heat={name: pictures.data_uri(pictures.heat_layer(heat)) for name, heat in found.heat.items()},
         overlay_png=pictures.data_uri(pictures.overlay_png(hu, mask)) if mask is not None else "",
-        mask_png=pictures.data_uri(pictures.mask_png(mask)) if mask is not None else "",
+        mask_png=pictures.data_uri(pictures.mask_png(found.mask)) if found.mask is not None else "",
     )
 
 

@@ -6,14 +6,15 @@ In: an upload, a model's name and a window. Out: a `Reading` or a `Failure`; one
 import logging
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import current_app
 
 from hemoscope.errors import HemoscopeError, UnknownModel
 from hemoscope.scan import Scan, Window
+from web.limits import refuse_too_many_pixels
 from web.settings import Settings
 from web.uploads import Upload
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 2**24  # of one file, all slices together: 64 slices of 512 x 512, 64 MB as float32
+Shown = TypeVar("Shown")
+
 OUR_FAULT = "The reader failed on this file. That is our fault, not the file's; please tell us."
 
 
@@ -58,6 +60,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._default = settings.model
         self._turns = threading.BoundedSemaphore(settings.reads_at_once)
         self.state = "cold"
@@ -100,24 +103,32 @@ class Engine:
         self.state = "loading"
         threading.Thread(target=self.warm_up, name="warm-up", daemon=True).start()
 
-    def read_all(self, uploads: Sequence[Upload], model_name: str, window: Window) -> Iterator[Reading | Failure]:
-        """Read each upload when its turn comes: a reading is some ten megabytes, so no two need be held at once.
+    def read_all(
+        self, uploads: Sequence[Upload], model_name: str, window: Window, show: Callable[[Reading], Shown]
+    ) -> Iterator[Shown | Failure]:
+        """Read each upload and make of the reading what is shown, when its turn comes.
+
+        A reading and the drawing of it are some ten megabytes, so that only so many as the settings say are in memory
+        at once, whatever the number of requests.
 
         Raises:
             UnknownModel, BadWeights: at once, what would fail for all of them alike.
         """
         reader = self.load(model_name)
-        return (self._read(upload, reader, window) for upload in uploads)
+        return (self._read(upload, reader, window, show) for upload in uploads)
 
-    def _read(self, upload: Upload, reader: "Reader", window: Window) -> Reading | Failure:
+    def _read(
+        self, upload: Upload, reader: "Reader", window: Window, show: Callable[[Reading], Shown]
+    ) -> Shown | Failure:
         from hemoscope.readers import read_bytes
 
         if upload.problem:
             return Failure(upload.name, upload.problem)
         try:
             with self._turns:
-                scan = read_bytes(upload.data, upload.name, window, max_pixels=MAX_PIXELS)
-                return Reading(upload.name, scan, reader.read(scan), reader.manifest)
+                refuse_too_many_pixels(upload.data, self._settings)
+                scan = read_bytes(upload.data, upload.name, window, max_pixels=self._settings.max_pixels)
+                return show(Reading(upload.name, scan, reader.read(scan), reader.manifest))
         except HemoscopeError as error:
             return Failure(upload.name, str(error))
         except Exception as error:

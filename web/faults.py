@@ -19,11 +19,13 @@ CODES = {
     405: "method_not_allowed",
     413: "too_large",
     500: "internal_error",
+    503: "busy",
 }
 SENTENCES = {
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
     500: "The server failed. That is our fault; please tell us what you did.",
+    503: "The server holds as many uploads as it has memory for. Send this one again in a few seconds.",
 }
 
 

@@ -39,7 +39,8 @@ def document(settings: Settings) -> Schema:
 def _read(settings: Settings) -> Schema:
     limits = (
         f"At most {settings.max_files} files are read, of {settings.max_file_bytes / MEGABYTE:g} MB each and "
-        f"{settings.max_upload_bytes / MEGABYTE:g} MB together."
+        f"{settings.max_upload_bytes / MEGABYTE:g} MB together, "
+        f"with up to {settings.max_slice_pixels:,} pixels a slice and {settings.max_pixels:,} a file."
     )
     form: Schema = {
         "type": "object",
@@ -69,12 +70,13 @@ def _read(settings: Settings) -> Schema:
                 "style": "form",
                 "explode": False,
                 "description": "Adds `slices` with numbers a slice, and these pictures as PNG in base64 for up to "
-                f"{settings.max_pictures} slices of the request, the most suspicious ones.",
+                f"{settings.max_pictures} slices of the request, the most suspicious ones. The mask is on the "
+                "slice's own rows and columns; the others are smaller where slices are large.",
                 "schema": {"type": "array", "items": {"enum": ["mask", "overlay", "heatmaps"]}},
             }
         ],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
-        "responses": _answers("Results", 400, 404, 413),
+        "responses": _answers("Results", 400, 404, 413, 503),
     }
 
 
@@ -87,6 +89,7 @@ def _answers(schema: str, *failures: int) -> Schema:
         400: "No file, or a malformed field.",
         404: "No model of that name.",
         413: "The request is too large.",
+        503: "The server holds as many uploads as it can; `Retry-After` says when to try again.",
         500: "The server or a model's weights failed.",
     }
     answers = {"200": {"description": "Done.", "content": _json(schema)}}

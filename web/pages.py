@@ -7,7 +7,7 @@ nothing of an upload is kept.
 from functools import cache
 
 import cv2
-from flask import Blueprint, Response, abort, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, current_app, redirect, render_template, request, stream_template, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
@@ -15,8 +15,8 @@ from hemoscope.manifest import EnsembleManifest, NetworkManifest
 from hemoscope.preprocessing import WINDOWS
 from hemoscope.scan import BRAIN, Window
 from web import pictures
-from web.cards import card_of, json_uri
-from web.engine import engine
+from web.cards import card_of, failed_card, json_uri
+from web.engine import Failure, engine
 from web.settings import Settings
 from web.uploads import Upload, uploads_of
 
@@ -38,18 +38,22 @@ def read_again() -> BaseResponse:
 
 
 @pages.post("/read")
-def read() -> str | tuple[str, int]:
+def read() -> Response | tuple[str, int]:
     settings: Settings = current_app.extensions["settings"]
     try:
         uploads = _sample_or_uploads(settings)
         window = Window.parse(request.form.get("window") or str(BRAIN))
-        results = engine().read_all(uploads, request.form.get("model", ""), window)
+        most_pictures = max(1, settings.max_pictures // len(uploads))
+        results = engine().read_all(
+            uploads, request.form.get("model", ""), window, lambda reading: card_of(reading, most_pictures)
+        )
     except (BadRequest, UnknownModel) as error:
         return _start_page(str(error)), error.status
-    most_pictures = max(1, settings.max_pictures // len(uploads))
-    cards = [card_of(result, most_pictures) for result in results]
+    cards = [failed_card(result) if isinstance(result, Failure) else result for result in results]
     together = json_uri({"results": [card.record for card in cards]}) if len(cards) > 1 else ""
-    return render_template("result.html", cards=cards, together=together)
+    # In pieces: as one text it would be in memory twice, and with a letter beyond Latin-1 at two bytes each.
+    pieces = stream_template("result.html", cards=cards, together=together)
+    return Response([piece.encode() for piece in pieces])
 
 
 @pages.get("/samples/<name>.<kind>")

@@ -4,6 +4,7 @@ In: a slice in Hounsfield units, its mask and its heat maps. Out: PNG bytes, all
 """
 
 from base64 import b64encode
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from hemoscope import labels, render
 from hemoscope.findings import Findings
 from hemoscope.scan import BRAIN
+from web.settings import PLAIN_PX
 
 Mask = NDArray[np.bool_]  # (rows, columns)
 
@@ -20,6 +22,7 @@ OVERLAY_OPACITY = 0.45
 HEAT_OPACITY = 0.6
 HEAT_SIDE_PX = 160  # Grad-CAM comes from a coarse grid: more pixels would only be more bytes
 THUMBNAIL_PX = 96
+LARGEST_DRAWN = 4  # as many slices of 512 x 512: no screen shows more, and a drawing takes some 50 bytes a pixel
 
 
 def slice_png(hu: NDArray[np.float32]) -> bytes:
@@ -33,7 +36,7 @@ def thumbnail_png(hu: NDArray[np.float32]) -> bytes:
 
 
 def overlay_png(hu: NDArray[np.float32], mask: Mask) -> bytes:
-    """The slice with the mask filled and outlined, on its own rows and columns."""
+    """The slice with the mask filled and outlined."""
     filled = render.overlay(render.grey(hu, BRAIN), mask, MASK_COLOUR, OVERLAY_OPACITY)
     return render.png(render.contour(filled, mask, MASK_COLOUR))
 
@@ -44,7 +47,7 @@ def mask_png(mask: Mask) -> bytes:
 
 
 def heat_png(hu: NDArray[np.float32], heat: NDArray[np.float32]) -> bytes:
-    """The slice with one class's Grad-CAM over it, on its own rows and columns."""
+    """The slice with one class's Grad-CAM over it."""
     return render.png(render.heat_map(render.grey(hu, BRAIN), heat, HEAT_OPACITY))
 
 
@@ -72,14 +75,47 @@ def data_uri(data: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64(data)}"
 
 
-def pictured(findings: Findings, most: int) -> tuple[int, ...]:
-    """Which slices are shown: at most `most`, the highest probability of blood first, then the largest mask."""
+@dataclass(frozen=True)
+class Plan:
+    """Which slices are drawn, the most suspicious first, and on how many pixels at most each."""
+
+    shown: tuple[int, ...]
+    drawn_px: int
+
+
+def plan(findings: Findings, shape: tuple[int, ...], most_pictures: int) -> Plan:
+    """What is drawn of one file.
+
+    Args:
+        findings: the highest probability of blood comes first, then the largest mask.
+        shape: of the scan, (slices, rows, columns).
+        most_pictures: how many slices of 512 x 512 the drawings may fill, at least 1. A larger slice is drawn on up to
+            1024 x 1024 pixels where that leaves room, otherwise smaller; one slice is always drawn.
+    """
 
     def suspicion(index: int) -> tuple[float, int]:
         found = findings.slices[index]
         return found.probabilities[labels.ANY] or 0.0, found.area_px or 0
 
-    return tuple(sorted(range(len(findings.slices)), key=suspicion, reverse=True)[:most])
+    drawn_px = min(most_pictures, LARGEST_DRAWN) * PLAIN_PX
+    of_a_slice = max(min(shape[1] * shape[2], drawn_px), PLAIN_PX)
+    most = max(most_pictures * PLAIN_PX // of_a_slice, 1)
+    return Plan(tuple(sorted(range(len(findings.slices)), key=suspicion, reverse=True)[:most]), drawn_px)
+
+
+def fitted(image: NDArray[np.float32], most_px: int) -> NDArray[np.float32]:
+    """The image, (rows, columns), on at most `most_px` pixels: itself where it has no more."""
+    rows, columns = image.shape
+    if rows * columns <= most_px:
+        return image
+    return _shrunk(image, max(int(max(rows, columns) * (most_px / (rows * columns)) ** 0.5), 1))
+
+
+def fitted_mask(mask: Mask | None, most_px: int) -> Mask | None:
+    """The mask fitted like its slice; a speck that is smaller than a pixel there still fills one."""
+    if mask is None or mask.size <= most_px:
+        return mask
+    return fitted(mask.astype(np.float32), most_px) > 0
 
 
 def _shrunk(image: NDArray[np.float32], longest: int) -> NDArray[np.float32]:

@@ -11,6 +11,8 @@ from typing import Any
 
 PREFIX = "HEMOSCOPE_"
 MEGABYTE = 1_000_000
+PLAIN_SIDE = 512
+PLAIN_PX = PLAIN_SIDE**2  # of an ordinary CT slice
 CONTACT = re.compile(r"(https?://|mailto:)[^\s\"<>]+")
 
 
@@ -25,18 +27,31 @@ class Settings:
     model: str = _setting("reader", "The model that reads where a request names none.")
     max_file_mb: float = _setting(32.0, "The largest file that is read, in megabytes of 1,000,000 bytes.")
     max_upload_mb: float = _setting(64.0, "The largest request in megabytes, all its files together.")
-    max_files: int = _setting(32, "How many files of one request are read; the others get an error each.")
-    max_pictures: int = _setting(
-        24, "How many slices of one request come as pictures, shared among its files (at least one each)."
+    max_held_mb: float = _setting(
+        96.0, "The uploads that one process holds in memory, of all requests together; beyond them it answers 503."
     )
-    reads_at_once: int = _setting(2, "How many scans one process reads at the same time; the others wait.")
+    max_files: int = _setting(32, "How many files of one request are read; the others get an error each.")
+    max_slice_pixels: int = _setting(2**22, "The largest slice that is read, in pixels: 2048 x 2048.")
+    max_pixels: int = _setting(
+        2**23, "How many pixels of one file are read, all its slices together: 32 slices of 512 x 512."
+    )
+    max_pictures: int = _setting(
+        24,
+        "How many slices of one request come as pictures, shared among its files (at least one each); a slice of "
+        "1024 x 1024 counts as four of 512 x 512.",
+    )
+    reads_at_once: int = _setting(1, "How many files one process reads and draws at the same time; the others wait.")
     warm_up: bool = _setting(True, "Load the default model in the background when the process starts.")
     contact: str = _setting("", "Where to reach who runs this server, as `mailto:...` or `https://...`.")
 
     def __post_init__(self) -> None:
-        for name in ("max_file_mb", "max_upload_mb", "max_files", "max_pictures", "reads_at_once"):
+        for name in [entry.name for entry in fields(self) if type(entry.default) in (int, float)]:
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{PREFIX}{name.upper()} must be above 0, got {getattr(self, name)}")
+        if self.max_held_mb < self.max_upload_mb:
+            raise ValueError(
+                f"{PREFIX}MAX_HELD_MB is {self.max_held_mb:g}, below {PREFIX}MAX_UPLOAD_MB, {self.max_upload_mb:g}"
+            )
         if self.contact and not CONTACT.fullmatch(self.contact):
             raise ValueError(f"{PREFIX}CONTACT must start with mailto: or https://, got {self.contact!r}")
 
@@ -47,6 +62,10 @@ class Settings:
     @property
     def max_upload_bytes(self) -> int:
         return int(self.max_upload_mb * MEGABYTE)
+
+    @property
+    def max_held_bytes(self) -> int:
+        return int(self.max_held_mb * MEGABYTE)
 
 
 def read_settings(given: Mapping[str, object] | None, environment: Mapping[str, str]) -> Settings:

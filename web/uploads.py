@@ -4,14 +4,18 @@ In: a multipart request. Out: `Upload` values in the order sent, each with its b
 """
 
 import io
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
-from flask import Request, current_app
+from flask import Flask, Request, current_app, request
+from werkzeug.exceptions import ServiceUnavailable
 
 from web.settings import MEGABYTE, Settings
 
 LONGEST_NAME = 200
+RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,36 @@ class Upload:
     problem: str = ""
 
 
-class BoundedFile(io.BytesIO):
-    """A file in memory that forgets its content once it grows past `limit` bytes and remembers that it did."""
+class Room:
+    """How many bytes of uploads this process holds, of all requests together."""
 
     def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def take(self, length: int) -> None:
+        """Raises `ServiceUnavailable` where there is no room for so many bytes more."""
+        with self._lock:
+            if self._taken + length > self._limit:
+                raise ServiceUnavailable(retry_after=RETRY_AFTER_S)
+            self._taken += length
+
+    def give_back(self, length: int) -> None:
+        with self._lock:
+            self._taken -= length
+
+
+class BoundedFile(io.BytesIO):
+    """A file in memory that forgets its content once it grows past `limit` bytes and remembers that it did.
+
+    `take` is told of each piece before it is kept.
+    """
+
+    def __init__(self, limit: int, take: Callable[[int], None]) -> None:
         super().__init__()
         self.limit = limit
+        self.take = take
         self.too_large = False
 
     def write(self, data: "bytes | bytearray | memoryview", /) -> int:  # type: ignore[override]
@@ -37,11 +65,24 @@ class BoundedFile(io.BytesIO):
             self.too_large = True
             self.seek(0)
             self.truncate()
-        return length if self.too_large else super().write(data)
+        if self.too_large:
+            return length
+        self.take(length)
+        return super().write(data)
 
 
 class UploadRequest(Request):
-    """A request whose files stay in memory: Werkzeug would put those above 500 kB into temporary files."""
+    """A request whose files stay in memory: Werkzeug would put those above 500 kB into temporary files.
+
+    `held` is how many bytes they are; they count as long as the request lasts.
+    """
+
+    held = 0
+
+    def take(self, length: int) -> None:
+        room: Room = current_app.extensions["room"]
+        room.take(length)
+        self.held += length
 
     def _get_file_stream(
         self,
@@ -51,13 +92,25 @@ class UploadRequest(Request):
         content_length: int | None = None,
     ) -> IO[bytes]:
         settings: Settings = current_app.extensions["settings"]
-        return BoundedFile(settings.max_file_bytes)
+        return BoundedFile(settings.max_file_bytes, self.take)
 
 
-def uploads_of(request: Request, settings: Settings) -> list[Upload]:
+def register_uploads(app: Flask) -> None:
+    """Count what all requests hold, and forget what those held that are over."""
+    settings: Settings = app.extensions["settings"]
+    room = app.extensions["room"] = Room(settings.max_held_bytes)
+
+    def give_back(error: BaseException | None) -> None:
+        assert isinstance(request, UploadRequest)
+        room.give_back(request.held)
+
+    app.teardown_request(give_back)
+
+
+def uploads_of(sent: Request, settings: Settings) -> list[Upload]:
     """The files of the field `files`, in order. A browser's empty file field (no name, no bytes) is none."""
     found: list[Upload] = []
-    for storage in request.files.getlist("files"):
+    for storage in sent.files.getlist("files"):
         name = "".join(letter for letter in storage.filename or "" if letter.isprintable())[:LONGEST_NAME]
         file = storage.stream
         assert isinstance(file, BoundedFile)

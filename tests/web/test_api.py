@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,8 @@ from werkzeug.test import TestResponse
 
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import dicom_slices, make_phantom
-from tests.web.conftest import ensemble_manifest
+from tests.web.conftest import ensemble_manifest, grey_png
+from web import pictures
 
 
 def post(client: FlaskClient, *files: tuple[bytes, str], query: str = "", **fields: str) -> TestResponse:
@@ -93,6 +96,40 @@ def test_pictures_come_where_they_are_asked_for(client: FlaskClient, check: Any,
     assert picture(shown["heatmaps"]["any"]).shape == (64, 80, 3)
     (only_mask,) = check(post(client, (blood_png, "a.png"), query="?include=mask"))["results"][0]["slices"]
     assert "overlay" not in only_mask
+
+
+def test_large_slices_are_drawn_smaller_with_their_mask_as_it_is(make_app: Any, models: Any) -> None:
+    """Where one picture fits, a slice of 800 x 600 is drawn on at most 512 x 512 pixels: 591 x 443."""
+    client = make_app(max_pictures=1).test_client()
+    answer = post(client, (grey_png(204, 40, 600, 800), "a.png"), query="?include=mask,overlay,heatmaps")
+    (shown,) = answer.json["results"][0]["slices"]
+    assert picture(shown["mask"]).shape == (600, 800)
+    assert picture(shown["overlay"]).shape == picture(shown["heatmaps"]["any"]).shape == (443, 591, 3)
+    overlay = picture(shown["overlay"])
+    assert overlay[30, 37, 0] > overlay[30, 37, 2]  # the blood of rows 20..60 and columns 30..70, at 0.74 of that
+
+
+def test_one_file_at_a_time_is_read_and_drawn(
+    make_app: Any, models: Any, monkeypatch: pytest.MonkeyPatch, blood_png: bytes
+) -> None:
+    """Whatever the number of requests: drawing takes more memory than reading."""
+    inside: list[int] = [0]
+    most = []
+    draw = pictures.overlay_png
+
+    def watched(*given: Any) -> bytes:
+        inside[0] += 1
+        most.append(inside[0])
+        time.sleep(0.05)
+        inside[0] -= 1
+        return draw(*given)
+
+    monkeypatch.setattr(pictures, "overlay_png", watched)
+    app = make_app()
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(post, app.test_client(), (blood_png, "a"), query="?include=overlay") for _ in range(4)]
+    assert [each.result().status_code for each in sent] == [200] * 4
+    assert most == [1] * 4
 
 
 def test_errors_match_the_document(client: FlaskClient, check: Any, blood_png: bytes) -> None:

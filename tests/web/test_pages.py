@@ -251,6 +251,17 @@ def test_first_slice_is_the_most_suspicious_one(make_app: Callable[..., Flask], 
     assert any("All 5 slices were read; the 2 most suspicious" in sentence for sentence in card.unknown)
 
 
+def test_pictures_are_counted_by_their_size(models: Any) -> None:
+    """Eight pictures of 512 x 512 are two of 1024 x 1024."""
+    reader = models.readers["reader"]
+    for side, shown in ((256, 8), (512, 8), (1024, 2)):
+        head = make_phantom([Bleed("subdural", 30)], slices=9, rows=64, columns=64, spacing_mm=3.6)
+        scan = dataclasses.replace(head.scan, hu=np.zeros((9, side, side), np.float32))
+        card = card_of(Reading("head", scan, reader.read(scan), reader.manifest), most_pictures=8)
+        assert len(card.slices) == shown
+        assert len(card.numbers) == 9
+
+
 def test_a_card_lets_the_arrays_of_its_file_go(models: Any) -> None:
     """Thirty-two files would hold a third of a gigabyte otherwise."""
     reader = models.readers["reader"]

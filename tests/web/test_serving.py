@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.latency import TARGETS
+from benchmarks.memory import PAGE, large_png, peak_mb
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 1
 THREADS = 4
@@ -51,6 +54,12 @@ def health_status(port: int, timeout_s: float) -> int:
         return 0
     finally:
         connection.close()
+
+
+def test_a_worker_stays_in_its_memory_when_many_draw_large_slices() -> None:
+    """Of 512 MB on the smallest plan; each of these drawn for itself takes some 250 MB on top of the worker."""
+    most, _ = peak_mb(PAGE, [large_png(2048)], at_once=4)
+    assert most < TARGETS["worker_mb"]
 
 
 HEAD = b"POST /api/v1/read HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"

@@ -29,7 +29,7 @@ def test_the_reference_names_no_setting_that_is_gone() -> None:
 def test_given_wins_over_environment_and_that_over_default() -> None:
     environment = {"HEMOSCOPE_MAX_FILES": "7", "HEMOSCOPE_MODEL": "unet", "HEMOSCOPE_WARM_UP": "no", "PATH": "/bin"}
     settings = read_settings({"max_files": 3}, environment)
-    assert (settings.max_files, settings.model, settings.warm_up, settings.reads_at_once) == (3, "unet", False, 2)
+    assert (settings.max_files, settings.model, settings.warm_up, settings.reads_at_once) == (3, "unet", False, 1)
 
 
 def test_empty_variable_counts_as_not_set() -> None:
@@ -43,6 +43,8 @@ def test_megabytes_are_a_million_bytes() -> None:
 @pytest.mark.parametrize(
     ("given", "environment", "message"),
     [
+        ({"max_upload_mb": 97}, {}, "HEMOSCOPE_MAX_HELD_MB is 96, below HEMOSCOPE_MAX_UPLOAD_MB, 97"),
+        ({"max_pixels": 0}, {}, "HEMOSCOPE_MAX_PIXELS must be above 0"),
         ({"max_fiels": 3}, {}, "unknown settings.*max_fiels"),
         (None, {"HEMOSCOPE_MAX_FILES": "many"}, "HEMOSCOPE_MAX_FILES must be int, got 'many'"),
         (None, {"HEMOSCOPE_MAX_FILES": "0"}, "HEMOSCOPE_MAX_FILES must be above 0"),

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from PIL import Image
 
 from hemoscope.phantom import sample_slice
 from tests.mutations import mutations
@@ -98,6 +99,59 @@ def test_a_request_over_the_limit_is_refused(make_app: Callable[..., Flask], chu
     )
     assert answer.status_code == 413
     assert "larger than the 0.1 MB" in answer.text
+
+
+def test_uploads_beyond_the_room_of_the_process_wait_outside(
+    make_app: Callable[..., Flask], models: Any, blood_png: bytes
+) -> None:
+    """One request of 60 kB is being read; another one does not fit beside it, and does afterwards."""
+    app = make_app(max_upload_mb=0.1, max_held_mb=0.1)
+    reader, answers = models.readers["reader"], []
+    read = reader.read
+
+    def post() -> Any:
+        files = [(io.BytesIO(blood_png), "a.png"), (io.BytesIO(bytes(60_000)), "b")]
+        return app.test_client().post("/api/v1/read", data={"files": files})
+
+    def read_while_another_comes(scan: Any) -> Any:
+        reader.read = read
+        answers.append(post())
+        return read(scan)
+
+    reader.read = read_while_another_comes
+    answers = [post(), *answers]
+    assert [answer.status_code for answer in answers] == [200, 503]
+    assert answers[1].json["error"]["code"] == "busy"
+    assert answers[1].headers["Retry-After"] == "5"
+    assert post().status_code == 200
+
+
+def test_a_slice_of_too_many_pixels_is_told_in_pixels(make_app: Callable[..., Flask], blood_png: bytes) -> None:
+    client = make_app(max_slice_pixels=64 * 79).test_client()
+    (made,) = client.post("/api/v1/read", data={"files": (io.BytesIO(blood_png), "a.png")}).json["results"]
+    assert made["error"] == (
+        "A slice has 80 x 64 pixels, 5,120. This server reads up to 5,056 a slice, for example 71 x 71: make the "
+        "picture smaller."
+    )
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "DICOM"])
+def test_a_file_of_too_many_slices_is_told_in_slices(make_app: Callable[..., Flask], kind: str) -> None:
+    """Three slices of 1024 x 1024 are 3.1 million pixels; one million are three slices of 512 x 512."""
+    pages = [Image.new("L", (1024, 1024), grey) for grey in range(3)]
+    file = io.BytesIO()
+    if kind == "TIFF":
+        pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    else:
+        header = pydicom.dcmread(io.BytesIO(sample_slice(True)))
+        header.NumberOfFrames, header.Rows, header.Columns = 3, 1024, 1024
+        header.save_as(file)
+    client = make_app(max_slice_pixels=2**22, max_pixels=10**6).test_client()
+    (made,) = client.post("/api/v1/read", data={"files": (io.BytesIO(file.getvalue()), "a")}).json["results"]
+    assert made["error"] == (
+        "The file has 3 slices of 1024 x 1024 pixels, 3.1 million together. This server reads up to 1.0 million of a "
+        "file, for example 3 slices of 512 x 512: send fewer slices in a file."
+    )
 
 
 def test_control_characters_and_length_of_a_name_are_bounded(client: FlaskClient, blood_png: bytes) -> None:
