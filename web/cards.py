@@ -116,7 +116,7 @@ def card_of(result: Reading, most_pictures: int) -> Card:
         slices=[_slice_view(scan, findings.slices[index], index, plan.drawn_px) for index in plan.shown],
         numbers=[_numbers(found, index) for index, found in enumerate(findings.slices)],
         facts=_facts(scan, findings),
-        unknown=_unknown(result, len(plan.shown)),
+        unknown=_unknown(scan, findings, len(plan.shown)),
         json_uri=json_uri(made),
     )
 
@@ -130,7 +130,11 @@ def explanation(findings: Findings, manifest: "Manifest") -> str:
     """What the decision means, in a sentence or two."""
     low, high = percent(manifest.decision_low), percent(manifest.decision_high)
     if findings.finding == "hemorrhage":
-        return f"The probability of any hemorrhage is high: from {high} up this model decides for hemorrhage."
+        probability = percent(findings.probabilities[labels.ANY] or 0.0)
+        return (
+            f"The probability of any hemorrhage, {probability}, reaches the {high} from which this model decides for "
+            "hemorrhage."
+        )
     if findings.finding == "none":
         return f"The probability of any hemorrhage is below {low}. That does not rule a hemorrhage out."
     return (
@@ -182,15 +186,9 @@ def _facts(scan: Scan, findings: Findings) -> list[str]:
     return [*facts, f"read by {findings.model} {findings.version} in {findings.timings.total * 1000:.0f} ms"]
 
 
-def _unknown(result: Reading, shown: int) -> list[str]:
-    scan, findings, sentences = result.scan, result.findings, list(result.notes)
-    if scan.window is not None:
-        sentences.append(
-            f"Whether {scan.window} (level/width) is the window that this picture was drawn in. If it was another one, "
-            "the reading is not valid: send the picture again with that window."
-        )
-    if scan.spacing_mm is None and findings.area_px is not None:
-        sentences.append("The size of a pixel: the file states none, so the area is in pixels only.")
+def _unknown(scan: Scan, findings: Findings, shown: int) -> list[str]:
+    """The findings' notes, each from where it arose: first the model's, for they put the reading itself in doubt."""
+    sentences = sorted(findings.notes, key=lambda note: note in scan.notes)
     if shown < len(findings.slices):
         sentences.append(f"All {len(findings.slices)} slices were read; the {shown} most suspicious are shown.")
     return sentences

@@ -41,8 +41,8 @@ class Reading:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the model and the file's reader have to say of the input, each sentence once."""
-        return tuple(dict.fromkeys((*self.findings.notes, *self.scan.notes)))
+        """What the model and the file's reader have to say of the input."""
+        return self.findings.notes
 
 
 @dataclass(frozen=True)

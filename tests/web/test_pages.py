@@ -67,11 +67,12 @@ def test_result_shows_decision_bars_area_and_downloads(client: FlaskClient, bloo
     assert page.status_code == 200
     text = page.text
     assert "Hemorrhage</p>" in text
-    assert "from 62\N{NO-BREAK SPACE}% up" in text  # 0.625, the upper end of the band
+    text_of_decision = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "any hemorrhage, 94 %, reaches the 62 % from which" in text_of_decision  # 0.625 is the band's upper end
     assert percents(text) == ["94 %", "6 %", "6 %", "6 %", "6 %", "75 %"]
     assert "64<small> px</small>" in text  # a square of 8 x 8
     assert "mm² not known" in text
-    assert "Whether 40/80 (level/width) is the window" in text
+    assert text.count("as the window 40/80 HU") == 1
     made = json.loads(download(text, "slice_1.json"))
     assert (made["path"], made["finding"], made["area_px"], made["area_mm2"]) == ("slice 1.png", "hemorrhage", 64, None)
     mask = np.asarray(Image.open(io.BytesIO(download(text, "slice_1-mask.png"))))
@@ -82,6 +83,19 @@ def test_result_shows_decision_bars_area_and_downloads(client: FlaskClient, bloo
     assert overlay.shape == (64, 80, 3)
     assert overlay[24, 34, 0] > overlay[24, 34, 2]  # orange on grey
     assert overlay[5, 5].tolist() == [0, 0, 0]
+
+
+def test_each_doubt_is_told_once_and_the_model_s_first(client: FlaskClient, models: Any, blood_png: bytes) -> None:
+    """A picture without spacing, of which the reader and the model say one thing each."""
+    reader = models.readers["reader"]
+    read = reader.read
+    reader.read = lambda scan: dataclasses.replace(read(scan), notes=(*scan.notes, "Too dark for this model."))
+    page = post(client, (blood_png, "a.png")).text
+    (told,) = re.findall(r'<ul class="unknown">(.*?)</ul>', page)
+    assert re.findall(r"<li>(.*?)</li>", told) == [
+        "Too dark for this model.",
+        "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost.",
+    ]
 
 
 def test_result_has_a_switch_for_mask_contour_and_each_heat_map(client: FlaskClient, blood_png: bytes) -> None:
@@ -118,7 +132,6 @@ def test_model_without_a_mask_says_so_and_offers_its_heat_maps(
     for absent in ("show-fill", "data-opacity", "a-mask.png", "a-overlay.png", "layer fill", "No blood marked"):
         assert absent not in page
     assert "Area of the mask" not in page
-    assert "so the area is in pixels only" not in page
     made = json.loads(download(page, "a.json"))
     assert (made["area_px"], made["area_mm2"]) == (None, None)
 
