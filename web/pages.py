@@ -4,6 +4,7 @@ In: form posts. Out: HTML that is complete without scripts; the result is the di
 nothing of an upload is kept.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -40,19 +41,20 @@ def read_again() -> BaseResponse:
 @pages.post("/read")
 def read() -> Response | tuple[str, int]:
     settings: Settings = current_app.extensions["settings"]
+    asked, field = _asked(), "window"
     try:
+        window = Window.parse(asked.window)
+        field = "files"
         uploads = _sample_or_uploads(settings)
-        window = Window.parse(request.form.get("window") or str(BRAIN))
         most_pictures = max(1, settings.max_pictures // len(uploads))
-        results = engine().read_all(
-            uploads, request.form.get("model", ""), window, lambda reading: card_of(reading, most_pictures)
-        )
+        field = "model"
+        results = engine().read_all(uploads, asked.model, window, lambda reading: card_of(reading, most_pictures))
     except (BadRequest, UnknownModel) as error:
-        return _start_page(str(error)), error.status
+        return _start_page(str(error), field), error.status
     cards = [failed_card(result) if isinstance(result, Failure) else result for result in results]
     together = json_uri({"results": [card.record for card in cards]}) if len(cards) > 1 else ""
     # In pieces: as one text it would be in memory twice, and with a letter beyond Latin-1 at two bytes each.
-    pieces = stream_template("result.html", cards=cards, together=together)
+    pieces = stream_template("result.html", cards=cards, together=together, asked=asked)
     return Response([piece.encode() for piece in pieces])
 
 
@@ -83,14 +85,36 @@ def contact() -> str:
     return render_template("contact.html")
 
 
-def _start_page(problem: str = "") -> str:
+@dataclass(frozen=True)
+class Asked:
+    """What a form asks for beside its files, or what it would ask for as it comes."""
+
+    model: str
+    window: str
+
+
+def _asked() -> Asked:
+    settings: Settings = current_app.extensions["settings"]
+    return Asked(request.form.get("model") or settings.model, request.form.get("window") or str(BRAIN))
+
+
+def _start_page(problem: str = "", problem_field: str = "") -> str:
+    """The form, with what was asked for still in it, and where something was wrong, what and in which field."""
     manifests: tuple[NetworkManifest | EnsembleManifest, ...] = ()
     trouble = ""
     try:
         manifests = engine().manifests()
     except HemoscopeError as error:
         trouble = str(error)
-    return render_template("start.html", manifests=manifests, trouble=trouble, problem=problem, windows=WINDOWS)
+    return render_template(
+        "start.html",
+        manifests=manifests,
+        trouble=trouble,
+        problem=problem,
+        problem_field=problem_field,
+        asked=_asked(),
+        windows=WINDOWS,
+    )
 
 
 def _sample_or_uploads(settings: Settings) -> list[Upload]:

@@ -25,6 +25,7 @@ from hemoscope.phantom import Bleed, dicom_slices, make_phantom
 from tests.web.conftest import ensemble_manifest
 from web.cards import card_of, percent
 from web.engine import Reading
+from web.pages import Asked
 
 ROOT_PAGES = ("/", "/models", "/about", "/contact")
 
@@ -56,7 +57,7 @@ def test_every_page_says_research_use_and_not_a_medical_device(client: FlaskClie
 def test_start_page_offers_files_models_windows_and_samples(client: FlaskClient) -> None:
     page = client.get("/").text
     assert re.search(r'<input id="files" type="file" name="files" multiple', page)
-    assert page.index('<option value="reader">') < page.index('<option value="unet">')  # the default one first
+    assert page.index('<option value="reader" selected>') < page.index('<option value="unet">')  # the default one first
     assert '<option value="80/200">subdural</option>' in page
     assert 'name="sample" value="with-blood"' in page
     assert 'name="sample" value="without-blood"' in page
@@ -146,7 +147,7 @@ def test_several_slices_of_a_model_without_a_mask_are_listed_without_areas(
     assert [numbers.area_px for numbers in card.numbers] == [None] * 3
     assert all(view.heat and not view.mask_png and not view.fill for view in card.slices)
     with app.test_request_context():
-        page = render_template("result.html", cards=[card])
+        page = render_template("result.html", cards=[card], asked=Asked("reader", "40/80"))
     assert page.count("<td>\N{EN DASH}</td><td>hemorrhage</td>") == 3
     assert "Slice 2 of 3" in page
 
@@ -226,6 +227,37 @@ def test_wrong_choice_comes_back_to_the_form(
     assert page.status_code == status
     assert message in page.text
     assert '<form class="upload"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "selected"),
+    [
+        ({"model": "unet", "window": "foo"}, "window", "unet"),
+        ({"model": "unet", "window": "80/200"}, "files", "unet"),
+        ({"model": "gone", "window": "80/200"}, "model", None),
+    ],
+)
+def test_form_that_comes_back_keeps_what_was_sent_and_marks_the_field(
+    client: FlaskClient, blood_png: bytes, fields: dict[str, str], field: str, selected: str | None
+) -> None:
+    data = {"files": [(io.BytesIO(blood_png), "a.png")]} if field != "files" else {}
+    page = client.post("/read", data=data | fields).text
+    tags = Tags()
+    tags.feed(page)
+    marked = [given for _, given in tags.found if given.get("aria-invalid") == "true"]
+    assert [given["id"] for given in marked] == [field]
+    assert "problem" in (marked[0]["aria-describedby"] or "").split()
+    assert 'role="alert" id="problem"' in page
+    chosen = [given["value"] for tag, given in tags.found if tag == "option" and "selected" in given]
+    assert chosen == ([selected] if selected else [])
+    assert [given["value"] for _, given in tags.found if given.get("id") == "window"] == [fields["window"]]
+
+
+def test_result_reads_more_with_the_same_model_and_window(client: FlaskClient, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "a.png"), model="unet", window="80/200").text
+    assert '<input type="hidden" name="model" value="unet">' in page
+    assert '<input type="hidden" name="window" value="80/200">' in page
+    assert '<input id="files" type="file" name="files" multiple' in page
 
 
 def test_samples_differ_by_their_blood(client: FlaskClient) -> None:
