@@ -1,4 +1,5 @@
-// The upload form: files dropped anywhere, a list of what was chosen, limits told before the upload, progress.
+// The upload form: files dropped anywhere, a list of what was chosen, limits told before the upload, progress. One
+// request runs at a time.
 
 const MEGABYTE = 1e6;
 
@@ -14,20 +15,19 @@ export function enhanceUpload(form, showAnswer) {
   });
 
   form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (isBusy(form)) return;
     const sample = event.submitter?.name === 'sample';
     const trouble = sample ? '' : problem(form, input.files) || (input.files.length ? '' : 'Choose a file first, or drop one here.');
-    event.preventDefault();
     if (trouble) {
       say(trouble);
       input.focus();
     } else {
       const fields = new FormData(form, event.submitter);
       if (sample) fields.delete('files');
-      send(form, fields, { say, progress, showAnswer });
+      send(form, fields, { say, progress, showAnswer, submitter: event.submitter });
     }
   });
-
-  acceptDrops(form, input);
 }
 
 function problem(form, files) {
@@ -50,13 +50,20 @@ function list(element, files) {
   element.hidden = files.length === 0;
 }
 
-function send(form, fields, { say, progress, showAnswer }) {
+const isBusy = (form) => form.hasAttribute('aria-busy');
+
+function send(form, fields, { say, progress, showAnswer, submitter }) {
   const count = fields.getAll('files').length || 1;
   const bar = progress.querySelector('progress');
+  const cancel = progress.querySelector('[data-cancel]');
+  const starters = [...form.querySelectorAll('button')].filter((button) => button !== cancel);
   const request = new XMLHttpRequest();
   const settle = (text) => {
+    const focused = document.activeElement === cancel;
     form.removeAttribute('aria-busy');
+    for (const button of starters) button.disabled = false;
     progress.hidden = true;
+    if (focused) submitter?.focus();
     say(text);
   };
   request.open('POST', form.action);
@@ -73,30 +80,49 @@ function send(form, fields, { say, progress, showAnswer }) {
   });
   request.addEventListener('error', () => settle('The server could not be reached. Check the connection and try again.'));
   request.addEventListener('abort', () => settle('Cancelled.'));
-  progress.querySelector('[data-cancel]').onclick = () => request.abort();
+  cancel.onclick = () => request.abort();
   form.setAttribute('aria-busy', 'true');
   progress.hidden = false;
+  progress.scrollIntoView({ block: 'nearest' });
+  cancel.focus({ preventScroll: true });
+  for (const button of starters) button.disabled = true;
   bar.value = 0;
   say('Uploading …');
   request.send(fields);
 }
 
-function acceptDrops(form, input) {
-  const zone = form.querySelector('[data-drop]');
-  const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
+// Takes files dropped anywhere on any page: left to itself the browser would open them in place of the page.
+export function acceptDrops(told) {
+  const mark = (over) => document.querySelector('[data-drop]')?.classList.toggle('over', over);
   const onPage = (name, act) => document.addEventListener(name, (event) => {
-    if (!form.isConnected || !hasFiles(event)) return;
+    if (!event.dataTransfer?.types.includes('Files')) return;
     event.preventDefault();
     act(event);
   });
-  onPage('dragover', () => zone.classList.add('over'));
-  onPage('dragleave', (event) => { if (!event.relatedTarget) zone.classList.remove('over'); });
-  onPage('drop', (event) => {
-    zone.classList.remove('over');
-    input.files = event.dataTransfer.files;
+  onPage('dragover', () => mark(true));
+  onPage('dragleave', (event) => { if (!event.relatedTarget) mark(false); });
+  onPage('drop', ({ dataTransfer }) => {
+    mark(false);
+    const form = document.querySelector('form.upload');
+    const status = form?.querySelector('[data-status]') ?? told;
+    const refusal = refusalOf(form, dataTransfer);
+    status.textContent = refusal;
+    if (refusal) {
+      status.scrollIntoView({ block: 'nearest' });
+      return;
+    }
+    const input = form.querySelector('input[type=file]');
+    input.files = dataTransfer.files;
     input.dispatchEvent(new Event('change'));
     form.requestSubmit(form.querySelector('.primary'));
   });
+}
+
+function refusalOf(form, dataTransfer) {
+  if (!form) return 'Files are read on the page “Read”: drop them there.';
+  if (isBusy(form)) return 'Files are being read. Wait for the answer, or cancel it, and drop the others again.';
+  const folder = [...dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).find((entry) => entry?.isDirectory);
+  return folder ? `${folder.name} is a folder. Open it and drop the files that are in it.` : '';
 }
 
 const megabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(bytes < MEGABYTE / 10 ? 2 : 1)} MB`;

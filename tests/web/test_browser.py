@@ -16,7 +16,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from hemoscope.phantom import Bleed, make_phantom, sample_slice
@@ -204,13 +204,113 @@ def test_dropped_file_is_read_at_once(browser: webdriver.Chrome, url: str) -> No
     assert one(browser, ".card h2").text == "dropped.dcm"
 
 
+def drop(browser: webdriver.Chrome, *names: str) -> bool:
+    """Drop a readable slice under each of these names; whether the page took the event from the browser."""
+    return bool(
+        browser.execute_script(
+            """
+            const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            for (const name of arguments[1]) dataTransfer.items.add(new File([bytes], name));
+            const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+            return !document.body.dispatchEvent(event);
+            """,
+            base64.b64encode(sample_slice(False)).decode(),
+            names,
+        )
+    )
+
+
+def test_file_dropped_on_a_result_is_read_with_the_same_model_and_window(
+    browser: webdriver.Chrome, url: str, phantom_file: Path
+) -> None:
+    browser.get(url)
+    Select(one(browser, "#model")).select_by_value("unet")
+    one(browser, "#window").clear()
+    one(browser, "#window").send_keys("80/200")
+    one(browser, "#files").send_keys(str(phantom_file))
+    one(browser, ".primary").click()
+    wait(browser, lambda page: page.find_elements(By.CSS_SELECTOR, ".results-head"))
+    assert drop(browser, "second.dcm")
+    wait(browser, lambda page: one(page, ".card h2").text == "second.dcm")
+    assert "read by unet" in one(browser, ".facts").text
+    assert one(browser, ".again input[name=window]").get_attribute("value") == "80/200"
+
+
+def test_page_without_a_form_says_where_files_are_dropped(browser: webdriver.Chrome, url: str) -> None:
+    browser.get(f"{url}/about")
+    assert drop(browser, "a.dcm")
+    assert one(browser, ".told").text == "Files are read on the page “Read”: drop them there."
+
+
+def test_dropped_folder_is_told_and_not_sent(browser: webdriver.Chrome, url: str, tmp_path: Path) -> None:
+    """With a drag of the browser's own, since a page cannot make one of a folder."""
+    (tmp_path / "series").mkdir()
+    browser.get(url)
+    data = {"items": [], "files": [str(tmp_path / "series")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    sentence = "series is a folder. Open it and drop the files that are in it."
+    wait(browser, lambda page: one(page, "[role=status]").text == sentence)
+    assert one(browser, "form.upload").get_attribute("aria-busy") is None
+
+
+def test_one_request_runs_at_a_time_and_can_be_cancelled(
+    browser: webdriver.Chrome, url: str, models: Any, phantom_file: Path
+) -> None:
+    go, reader, scans = threading.Event(), models.readers["reader"], []
+    answer = reader.read
+
+    def slow(scan: Any) -> Any:
+        scans.append(scan)
+        assert go.wait(10)
+        return answer(scan)
+
+    reader.read = slow
+    browser.get(url)
+    one(browser, "#files").send_keys(str(phantom_file))
+    one(browser, ".primary").click()
+    wait(browser, lambda page: one(page, "[role=status]").text == "Reading the slice …")
+    starters = browser.find_elements(By.CSS_SELECTOR, ".upload button:not([data-cancel])")
+    assert [button.is_enabled() for button in starters] == [False] * 3
+    browser.execute_script("document.querySelector('form.upload').requestSubmit()")
+    assert drop(browser, "second.dcm")
+    assert one(browser, "[role=status]").text.startswith("Files are being read.")
+    assert browser.switch_to.active_element.text == "Cancel"
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    wait(browser, lambda page: one(page, "[role=status]").text == "Cancelled.")
+    assert [button.is_enabled() for button in starters] == [True] * 3
+    assert browser.switch_to.active_element.text == "Read"
+    go.set()
+    time.sleep(0.3)
+    assert len(scans) == 1
+    assert not browser.find_elements(By.CSS_SELECTOR, ".results-head")  # the answer to what was cancelled is not shown
+
+
+def test_form_that_comes_back_keeps_files_and_goes_to_the_wrong_field(
+    browser: webdriver.Chrome, url: str, phantom_file: Path
+) -> None:
+    browser.get(url)
+    one(browser, "#files").send_keys(str(phantom_file))
+    window = one(browser, "#window")
+    window.clear()
+    window.send_keys("40/0")  # has the form of a window, which is all that the browser looks at
+    one(browser, ".primary").click()
+    wait(browser, lambda page: page.find_elements(By.CSS_SELECTOR, "#problem"))
+    assert browser.switch_to.active_element.get_attribute("id") == "window"
+    assert browser.switch_to.active_element.get_attribute("value") == "40/0"
+    assert [item.text.split()[0] for item in browser.find_elements(By.CSS_SELECTOR, ".chosen li")] == ["head.dcm"]
+    assert browser.get_log("browser")  # the browser itself tells of the status 400
+    assert browser.execute_script(CONTRASTS) == []
+
+
 def test_sample_button_reads_and_back_returns_to_the_form(browser: webdriver.Chrome, url: str) -> None:
     browser.get(url)
     one(browser, "button[value='with-blood']").send_keys(Keys.ENTER)
     wait(browser, lambda page: page.find_elements(By.CSS_SELECTOR, ".results-head"))
     assert one(browser, ".card h2").text == "phantom-with-blood.dcm"
     browser.back()
-    wait(browser, lambda page: page.find_elements(By.CSS_SELECTOR, "form.upload"))
+    wait(browser, lambda page: page.find_elements(By.CSS_SELECTOR, ".start form.upload"))
 
 
 def test_form_tells_of_missing_and_too_many_files_without_sending(
@@ -372,6 +472,8 @@ def test_every_stop_of_the_tab_key_in_a_result_can_be_seen(
         "show-outline",
         "INPUT",
         "show-heat",
+        "INPUT",
+        "primary",
     ]
     assert {outline for _, outline, _ in stops} == {"solid"}
 
