@@ -27,7 +27,7 @@ INCLUDES = ("mask", "overlay", "heatmaps")
 @api.post("/read")
 def read() -> ResponseReturnValue:
     settings: Settings = current_app.extensions["settings"]
-    include = _include(request.args.get("include", ""))
+    include = _include(request.args.getlist("include"))
     window = Window.parse(request.form.get("window") or str(BRAIN))
     uploads = uploads_of(request, settings)
     if not uploads:
@@ -52,8 +52,9 @@ def document() -> ResponseReturnValue:
     return openapi.document(current_app.extensions["settings"])
 
 
-def _include(text: str) -> frozenset[str]:
-    wanted = frozenset(part.strip() for part in text.split(",") if part.strip())
+def _include(values: Sequence[str]) -> frozenset[str]:
+    """The words of `?include=mask,overlay` or `?include=mask&include=overlay`."""
+    wanted = frozenset(part.strip() for part in ",".join(values).split(",") if part.strip())
     unknown = sorted(wanted - set(INCLUDES))
     if unknown:
         raise BadRequest(f"include knows {', '.join(INCLUDES)}; got {', '.join(unknown)}.")

@@ -96,6 +96,9 @@ def test_pictures_come_where_they_are_asked_for(client: FlaskClient, check: Any,
     assert picture(shown["heatmaps"]["any"]).shape == (64, 80, 3)
     (only_mask,) = check(post(client, (blood_png, "a.png"), query="?include=mask"))["results"][0]["slices"]
     assert "overlay" not in only_mask
+    answer = post(client, (blood_png, "a.png"), query="?include=mask&include=overlay")
+    (both,) = answer.json["results"][0]["slices"]
+    assert {"mask", "overlay"} <= set(both)
 
 
 def test_large_slices_are_drawn_smaller_with_their_mask_as_it_is(make_app: Any, models: Any) -> None:
@@ -135,6 +138,8 @@ def test_one_file_at_a_time_is_read_and_drawn(
 def test_errors_match_the_document(client: FlaskClient, check: Any, blood_png: bytes) -> None:
     assert check(post(client))["error"]["message"].startswith("No file came.")
     assert check(post(client, (blood_png, "a"), window="1"))["error"]["status"] == 400
+    answer = post(client, (blood_png, "a"), query="?include=mask&include=shoes")
+    assert check(answer)["error"]["message"] == "include knows mask, overlay, heatmaps; got shoes."
     assert check(post(client, (blood_png, "a"), model="x"))["error"]["status"] == 404
 
 
