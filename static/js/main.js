@@ -22,7 +22,9 @@ function showAnswer(answer) {
   enhance(main);
   if (sent?.length && main.querySelector('form.upload .options')) chooseAgain(fileInput(main), sent);
   scrollTo(0, 0);
-  (main.querySelector('[aria-invalid]') ?? main.querySelector('[data-title]') ?? main).focus({ preventScroll: true });
+  const wrong = main.querySelector('[aria-invalid]');
+  if (wrong) wrong.focus(); // and into view
+  else (main.querySelector('[data-title]') ?? main).focus({ preventScroll: true });
 }
 
 const fileInput = (root) => root.querySelector('form.upload input[type=file]');

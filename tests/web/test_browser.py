@@ -273,6 +273,7 @@ def test_one_request_runs_at_a_time_and_can_be_cancelled(
     wait(browser, lambda page: one(page, "[role=status]").text == "Reading the slice …")
     starters = browser.find_elements(By.CSS_SELECTOR, ".upload button:not([data-cancel])")
     assert [button.is_enabled() for button in starters] == [False] * 3
+    assert style(browser, ".primary", "opacity") == "0.5"
     browser.execute_script("document.querySelector('form.upload').requestSubmit()")
     assert drop(browser, "second.dcm")
     assert one(browser, "[role=status]").text.startswith("Files are being read.")
@@ -300,6 +301,9 @@ def test_form_that_comes_back_keeps_files_and_goes_to_the_wrong_field(
     assert browser.switch_to.active_element.get_attribute("id") == "window"
     assert browser.switch_to.active_element.get_attribute("value") == "40/0"
     assert [item.text.split()[0] for item in browser.find_elements(By.CSS_SELECTOR, ".chosen li")] == ["head.dcm"]
+    assert style(browser, ".primary", "opacity") == "1"  # under the pointer, and to be used again
+    below = one(browser, "#problem").rect["y"] - one(browser, "#window").rect["y"]
+    assert 0 < below < 100
     assert browser.get_log("browser")  # the browser itself tells of the status 400
     assert browser.execute_script(CONTRASTS) == []
 
