@@ -118,9 +118,7 @@ class NetworkReader(Reader):
         return found, Timings(prepared - began, answered - entered, time.perf_counter() - answered)
 
     def misfits(self, scan: Scan) -> Sequence[str]:
-        if not self.manifest.preprocess.lost_windows(scan):
-            return []
-        return [f"The picture's window is narrower than what {self.manifest.name} looks at: values are missing."]
+        return self.manifest.preprocess.misfits(scan, self.manifest.name)
 
 
 class EnsembleReader(Reader):

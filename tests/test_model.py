@@ -231,6 +231,13 @@ def test_a_narrow_picture_is_said_to_miss_values(weights):
     assert "narrower than what hand looks at" in notes[1]
 
 
+def test_a_slice_without_a_head_is_said_by_a_model_that_looks_for_one(weights):
+    write_weights(weights, "cropped", preprocess=Preprocess(32, frame="head").to_dict())
+    assert model.load("cropped").read(scan_of(40)).notes == ()
+    notes = model.load("cropped").read(scan_of(40, -1000)).notes
+    assert notes == ("No head was found in slice 2: the whole image was read instead.",)
+
+
 def test_a_header_without_spacing_gives_no_area_in_mm2_and_says_so(weights):
     found = model.load("hand").read(scan_of(72, spacing_mm=None))
     assert found.area_mm2 is None

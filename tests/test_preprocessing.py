@@ -266,6 +266,18 @@ def test_without_a_head_the_box_is_the_smallest_square_around_the_image():
     assert head_box(np.full((100, 60), -1000, np.float32)) == (0, -20, 100, 100)
 
 
+def test_slices_without_a_head_are_named_where_one_is_looked_for(phantom):
+    air = np.full_like(phantom.scan.hu[1], -1000)
+    head = Preprocess(64, frame="head")
+    sentence = "No head was found in {}: the whole image was read instead."
+    assert head.misfits(phantom.scan, "hand") == ()
+    assert head.misfits(scan_of(phantom.scan.hu[1], air), "hand") == (sentence.format("slice 2"),)
+    assert head.misfits(scan_of(air, phantom.scan.hu[1], air), "hand") == (sentence.format("slices 1, 3"),)
+    (many,) = head.misfits(scan_of(*[air] * 10), "hand")
+    assert many == sentence.format("slices 1, 2, 3, 4, 5, 6, 7, 8 and 2 more")
+    assert Preprocess(64).misfits(scan_of(air), "hand") == ()
+
+
 def test_head_box_of_the_phantom_leaves_the_holder_out(phantom):
     top, left, height, width = head_box(phantom.scan.hu[1])
     assert height == width

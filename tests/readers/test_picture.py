@@ -112,6 +112,25 @@ def test_animation_is_refused(kind: str) -> None:
         read_bytes(data)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_12_bit_values_in_16_bits_are_refused_and_not_read_as_black(kind: str) -> None:
+    stored = GREY.astype(np.uint16) * 17 + 24  # up to 217 * 17 + 24 of 4095, as HU + 1024 would be
+    with pytest.raises(BadScan, match=r"nothing brighter than 3747 of 65535: these look like 12-bit values"):
+        read_bytes(picture_bytes(Image.fromarray(stored), kind))
+
+
+def test_12_bit_values_whose_zero_is_white_are_refused_too() -> None:
+    data = picture_bytes(Image.fromarray(GREY.astype(np.uint16) * 17), "TIFF", tiffinfo={262: 0})
+    with pytest.raises(BadScan, match=r"nothing brighter than 3723 of 65535"):
+        read_bytes(data)
+
+
+def test_a_dark_page_among_others_of_16_bits_is_read() -> None:
+    dark, bright = (Image.fromarray(GREY.astype(np.uint16) * factor) for factor in (3, 257))
+    scan = read_bytes(picture_bytes(dark, "TIFF", save_all=True, append_images=[bright]))
+    assert scan.hu[0].max() == pytest.approx(219 * 3 / 65535 * 80, abs=1e-4)
+
+
 def coloured(share: float) -> Image.Image:
     channels = np.stack([GREY] * 3, axis=-1)
     channels.reshape(-1, 3)[: round(share * GREY.size)] = (200, 40, 40)
