@@ -138,6 +138,8 @@ def predict(
             if pictures.folders and (name := pictures.write(path, *result)) != picture_stem(path):
                 click.echo(f"{path}: its pictures are named {name}, as an earlier file has taken its name.", err=True)
             tell(record(path, result[1]), json_file)
+            if json_file is None and result[1].notes:
+                click.echo(f"{click.format_filename(path)}: {' '.join(result[1].notes)}", err=True)
     if json_file is None:
         click.echo(NOT_A_DEVICE, err=True)
     if failures:

@@ -26,7 +26,8 @@ from hemoscope.manifest import EnsembleManifest, Member
 
 ROOT = Path(__file__).parent.parent
 BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
-KEYS = ["path", "model", "version", "probabilities", "finding", "area_px", "area_mm2", "seconds"]
+KEYS = ["path", "model", "version", "probabilities", "finding", "area_px", "area_mm2", "seconds", "notes"]
+DRAWN = "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost."
 
 
 def write_slice(path: Path, *, blood: bool = True, rows: int = 64, columns: int = 80) -> Path:
@@ -81,6 +82,7 @@ def test_json_has_the_keys_of_the_contract(run, tmp_path: Path) -> None:
         "area_px": 200,
         "area_mm2": None,
         "seconds": 0.875,
+        "notes": [DRAWN],
     }
 
 
@@ -100,6 +102,14 @@ def test_people_get_one_line_a_file(run, tmp_path: Path) -> None:
         f"none       0.06         0 px  {second}",
     ]
     assert "not a medical device" in result.stderr
+
+
+def test_people_are_told_a_files_notes_once_and_not_among_the_results(run, tmp_path: Path) -> None:
+    paths = [write_slice(tmp_path / name) for name in ("a.png", "b.png")]
+    said = run("predict", *paths)
+    assert said.stderr.splitlines()[:2] == [f"{path}: {DRAWN}" for path in paths]
+    assert DRAWN not in said.stdout
+    assert DRAWN not in run("predict", *paths, "--json", "-").stderr
 
 
 def test_one_bad_file_does_not_stop_the_others_and_exits_with_2(run, tmp_path: Path) -> None:
