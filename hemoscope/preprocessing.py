@@ -198,6 +198,16 @@ class Preprocess:
             headless = [index for index, hu in enumerate(scan.hu) if find_head(hu) is None]
             if headless:
                 sentences.append(f"No head was found in {_numbered(headless)}: the whole image was read instead.")
+        if self._loses_edges(scan):
+            side = self.canvas_px
+            sentences.append(
+                f"The image is larger than the {side} x {side} pixels in its middle that {model} looks at, and is not "
+                "empty outside: its edges were not read."
+            )
+        if self.neighbours and len(scan.hu) == 1:
+            sentences.append(
+                f"{model} reads a slice together with its neighbours; this one came alone, and copies of it stood in."
+            )
         return tuple(sentences)
 
     def to_dict(self) -> dict[str, Any]:
@@ -226,6 +236,16 @@ class Preprocess:
             return cls(**(stored | {"windows": windows, "stretch": stretch}))
         except (TypeError, ValueError, OverflowError) as error:
             raise BadWeights(f"The preprocessing cannot be read: {error}.") from error
+
+    def _loses_edges(self, scan: Scan) -> bool:
+        """Whether the canvas leaves out pixels that are not black in all of the windows, as air is."""
+        if self.canvas_px is None or max(scan.hu.shape[1:]) <= self.canvas_px:
+            return False
+        box = self._placement(scan.hu[0])
+        outside = np.ones(scan.hu.shape[1:], np.bool_)
+        outside[max(box.top, 0) : box.top + box.height, max(box.left, 0) : box.left + box.width] = False
+        black = np.float32(BACKGROUND_GREY / 255)
+        return any(bool((apply_window(hu[outside], window) > black).any()) for hu in scan.hu for window in self.windows)
 
     def _placement(self, hu: NDArray[np.float32]) -> Placement:
         rows, columns = hu.shape
