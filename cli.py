@@ -30,7 +30,7 @@ INTERRUPTED = 130  # what shells give for SIGINT: 128 + 2
 SERVE_CONFIG = "gunicorn.conf.py"
 
 Folder = click.Path(file_okay=False, path_type=Path)
-JsonFile = click.File("w", encoding="utf-8", lazy=False)
+JsonFile = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class Commands(click.Group):
@@ -95,7 +95,7 @@ def main() -> None:
 @click.option(
     "--window", type=WindowType(), default=str(BRAIN), show_default=True, help="The window that pictures were drawn in."
 )
-@click.option("--json", "json_file", type=JsonFile, help="Write one JSON object a line; - is stdout.")
+@click.option("--json", "json_path", type=JsonFile, help="Write one JSON object a line; - is stdout.")
 @click.option("--masks", type=Folder, help="Write masks there: <name>.png, 0 or 255.")
 @click.option("--overlays", type=Folder, help="Write slices with the mask filled in there.")
 @click.option("--heatmaps", type=Folder, help="Write Grad-CAM there, one picture a class.")
@@ -105,7 +105,7 @@ def predict(
     paths: tuple[str, ...],
     model_name: str,
     window: Window,
-    json_file: IO[str] | None,
+    json_path: Path | None,
     masks: Path | None,
     overlays: Path | None,
     heatmaps: Path | None,
@@ -119,9 +119,11 @@ def predict(
 
     pictures = Pictures(masks, overlays, heatmaps)
     reader = model.load(model_name)
+    earlier = [json_path] if json_path is not None and holds_records(json_path) else []
+    found = list(list_files(paths, skip=[*pictures.folders, *earlier]))
+    refuse_overwriting(found, json_path, pictures.folders)
     pictures.make_folders()
-    written = [*pictures.folders, *([Path(json_file.name)] if json_file else [])]
-    found = list(list_files(paths, skip=written))
+    json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
     failures, told_of_no_mask = 0, False
@@ -233,6 +235,58 @@ def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]
             folders[:] = [name for name in folders if wanted(inside / name)]
             found += [inside / name for name in names if wanted(inside / name) and (inside / name).is_file()]
         yield from (str(path) for path in sorted(found, key=lambda path: path.parts)) if found else (given,)
+
+
+def holds_records(path: Path) -> bool:
+    """Whether a file can be what an earlier run wrote with `--json`: it begins as JSON lines do, or is empty."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) in (b"", b"{")
+
+
+def refuse_overwriting(inputs: Sequence[str], json_path: Path | None, folders: Sequence[Path]) -> None:
+    """Refuse to write over what is to be read, be it by another name or through a link.
+
+    Args:
+        inputs: the files to read.
+        json_path: the file of `--json`.
+        folders: where pictures are written. Their names depend on what is read, so no PNG there may be an input.
+
+    Raises:
+        UsageError: names the file.
+    """
+    read = {identity(Path(path)) for path in inputs} - {None}
+    if json_path is not None and identity(json_path) in read:
+        raise click.UsageError(f"--json would overwrite {json_path}, which is to be read: choose another file.")
+    for folder in folders:
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.suffix.lower() == ".png" and identity(file) in read:
+                raise click.UsageError(
+                    f"Pictures written into {folder} could overwrite {file.name} there, which is to be read: choose "
+                    "another folder."
+                )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from all others, whatever it is called; None where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def open_json(path: Path) -> IO[str]:
+    """Open the file of `--json` for writing; `-` is stdout.
+
+    Raises:
+        UsageError: if it cannot be opened.
+    """
+    try:
+        return click.open_file(str(path), "w", encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"--json {path} cannot be written: {error.strerror or error}.") from None
 
 
 def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Findings] | str:

@@ -184,6 +184,54 @@ def test_what_a_run_writes_is_not_read_by_it(run, tmp_path: Path) -> None:
         assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 1
 
 
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("option", ["--masks", "--overlays", "--heatmaps"])
+@pytest.mark.parametrize("given", ["a.png", "."])
+def test_pictures_are_never_written_over_what_is_read(run, tmp_path: Path, option: str, given: str) -> None:
+    write_slice(tmp_path / "a.png")
+    before = snapshot(tmp_path)
+    result = run("predict", tmp_path / given, option, tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "could overwrite a.png there, which is to be read: choose another folder." in " ".join(result.stderr.split())
+    assert snapshot(tmp_path) == before
+
+
+def test_a_link_to_an_input_is_not_written_through(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "in" / "a.png")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").symlink_to(path)
+    before = path.read_bytes()
+    assert run("predict", tmp_path / "in", "--masks", tmp_path / "masks").exit_code == 2
+    assert path.read_bytes() == before
+
+
+def test_masks_beside_inputs_that_are_no_png_are_written(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "a.bmp")
+    assert run("predict", path, "--masks", tmp_path).exit_code == 0
+    assert sorted(snapshot(tmp_path)) == ["a.bmp", "a.png"]
+
+
+@pytest.mark.parametrize("given", ["a.png", "."])
+def test_json_is_never_written_over_what_is_read(run, tmp_path: Path, given: str) -> None:
+    path = write_slice(tmp_path / "a.png")
+    before = snapshot(tmp_path)
+    result = run("predict", tmp_path / given, "--json", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "which is to be read: choose another file." in " ".join(result.stderr.split())
+    assert snapshot(tmp_path) == before
+
+
+def test_an_old_json_file_is_kept_where_nothing_can_be_read(run, tmp_path: Path) -> None:
+    old = tmp_path / "out.jsonl"
+    old.write_text('{"path": "a.png"}\n', "utf-8")
+    write_slice(tmp_path / "a.png")
+    assert run("predict", tmp_path / "a.png", "--model", "nine", "--json", old).exit_code == 2
+    assert old.read_text("utf-8") == '{"path": "a.png"}\n'
+
+
 def test_masks_are_0_or_255_on_the_inputs_rows_and_columns(run, tmp_path: Path) -> None:
     path = write_slice(tmp_path / "slice.png", rows=70, columns=90)
     assert run("predict", path, "--masks", tmp_path / "out" / "masks").exit_code == 0
