@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from hemoscope.errors import BadScan
-from hemoscope.readers.limits import MAX_PIXELS, refuse_absurd_size
+from hemoscope.readers.limits import MAX_FRAMES, MAX_PIXELS, refuse_absurd_size
 from hemoscope.readers.quiet import quiet
 from hemoscope.scan import Scan, Window
 
@@ -55,7 +55,8 @@ def read_picture(data: bytes, window: Window, max_pixels: int = MAX_PIXELS) -> S
 
 def _pages(data: bytes, max_pixels: int) -> tuple[list[NDArray[np.float32]], list[str]]:
     with Image.open(BytesIO(data), formats=_FORMATS) as picture:
-        count = getattr(picture, "n_frames", 1)
+        count = _count(picture)
+        picture.seek(0)
         columns, rows = picture.size
         refuse_absurd_size(count, rows, columns, max_pixels)
         if count > 1 and picture.format != "TIFF":
@@ -73,6 +74,22 @@ def _pages(data: bytes, max_pixels: int) -> tuple[list[NDArray[np.float32]], lis
         _refuse_fewer_bits(brightest)
         lossy = picture.format == "JPEG" or picture.info.get("compression") == "jpeg"
     return pages, ["JPEG compression is lossy: it can blur or hide small and faint bleeds."] if lossy else []
+
+
+def _count(picture: Image.Image) -> int:
+    """How many images a file holds. Asked for all of them, Pillow takes seconds for a TIFF of some ten thousand pages.
+
+    Raises:
+        BadScan: for a TIFF with more than are read, without counting on.
+    """
+    if picture.format != "TIFF":
+        return int(getattr(picture, "n_frames", 1))
+    for index in range(1, MAX_FRAMES + 1):
+        try:
+            picture.seek(index)
+        except EOFError:
+            return index
+    raise BadScan(f"The TIFF has more than {MAX_FRAMES} pages: 1 to {MAX_FRAMES} are read.")
 
 
 def _refuse_fewer_bits(brightest: list[int]) -> None:
