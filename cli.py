@@ -205,15 +205,18 @@ def models() -> None:
     import model
     from hemoscope.manifest import EnsembleManifest
 
-    manifests = model.manifests()
-    if not manifests:
+    problems: list[str] = []
+    manifests = model.manifests(report=problems.append)
+    if not manifests and not problems:
         raise click.ClickException("There are no models: the folder of weights is empty or missing.")
-    width = max(len(manifest.name) for manifest in manifests)
+    width = max((len(manifest.name) for manifest in manifests), default=0)
     for manifest in manifests:
         click.echo(f"{manifest.name:<{width}}  {manifest.version}  {manifest.task}  {manifest.licence}")
         click.echo(f"{'':<{width}}  {manifest.summary}")
         if isinstance(manifest, EnsembleManifest):
             click.echo(f"{'':<{width}}  {manifest.composition}: {manifest.cost}")
+    if problems:
+        raise click.ClickException("\n".join(problems))
 
 
 def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]:

@@ -23,6 +23,7 @@ import cli
 import model
 from hemoscope.errors import UnknownModel
 from hemoscope.manifest import EnsembleManifest, Member
+from tests.test_model import write_weights
 
 ROOT = Path(__file__).parent.parent
 BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
@@ -322,7 +323,7 @@ def test_an_ensemble_is_listed_with_its_members_and_its_cost(run, monkeypatch) -
         "parameters": 1200,
         "milliseconds_a_slice": 30.0,
     }
-    monkeypatch.setattr(model, "manifests", lambda: (EnsembleManifest(**facts),))
+    monkeypatch.setattr(model, "manifests", lambda **_: (EnsembleManifest(**facts),))
     assert [said.strip() for said in run("models").stdout.splitlines()] == [
         "papers_vote  1.0.0  classification  CC-BY-4.0",
         "Votes.",
@@ -348,12 +349,26 @@ def test_models_are_listed_with_what_they_are_for(run, monkeypatch) -> None:
     listed = SimpleNamespace(
         name="reader", version="1.0.0", task="classification+segmentation", licence="CC-BY-NC-SA-4.0", summary="Reads."
     )
-    monkeypatch.setattr(model, "manifests", lambda: (listed,))
+    monkeypatch.setattr(model, "manifests", lambda **_: (listed,))
     assert run("models").stdout == ("reader  1.0.0  classification+segmentation  CC-BY-NC-SA-4.0\n        Reads.\n")
 
 
+def test_a_broken_folder_is_named_and_the_other_models_are_listed(monkeypatch, tmp_path: Path) -> None:
+    write_weights(tmp_path, "good")
+    write_weights(tmp_path, "old", strange=1)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "manifest.json").write_text("{", "utf-8")
+    monkeypatch.setenv("HEMOSCOPE_WEIGHTS", str(tmp_path))
+    result = CliRunner().invoke(cli.main, ["models"])
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines() if line.strip()] == ["good"]
+    old, torn = result.stderr.splitlines()
+    assert old == "Error: In the weights folder old: The manifest has unknown keys ['strange'] and lacks []."
+    assert torn.startswith("The manifest of torn is not readable JSON")
+
+
 def test_no_models_is_an_error(run, monkeypatch) -> None:
-    monkeypatch.setattr(model, "manifests", lambda: ())
+    monkeypatch.setattr(model, "manifests", lambda **_: ())
     result = run("models")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no models" in result.stderr

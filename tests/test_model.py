@@ -143,6 +143,13 @@ def test_manifests_come_without_their_graphs(weights):
     assert [manifest.name for manifest in model.manifests()] == ["another", "hand"]
 
 
+def test_a_broken_manifest_is_logged_and_leaves_the_others(weights, caplog):
+    write_weights(weights, "broken", temperature="warm")
+    assert [manifest.name for manifest in model.manifests()] == ["another", "hand"]
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage().split(":")[0]) == ("WARNING", "In the weights folder broken")
+
+
 def test_a_model_is_loaded_once(weights):
     assert model.load("hand") is model.load("hand")
     assert model.load("hand") is not model.load("another")
