@@ -222,6 +222,9 @@ def models() -> None:
 def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]:
     """The files behind the paths: files as given, folders walked in order of name, hidden names left out.
 
+    In folders, what is no file (a socket, a link to a folder) is left out too. A link that leads nowhere and a folder
+    that cannot be opened are listed: they count as not read.
+
     Args:
         paths: as the user wrote them. What does not exist, and a folder without files, stands for itself.
         skip: files and folders that this run writes; they are left out of walked folders.
@@ -233,11 +236,22 @@ def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]
 
     for given in paths:
         found: list[Path] = []
-        for folder, folders, names in os.walk(given):  # of a file, and of what does not exist, it gives nothing
+        refused: list[OSError] = []
+        # Of a file, and of what does not exist, walking gives nothing but an error: it stands for itself below.
+        for folder, folders, names in os.walk(given, onerror=refused.append):
             inside = Path(folder)
             folders[:] = [name for name in folders if wanted(inside / name)]
-            found += [inside / name for name in names if wanted(inside / name) and (inside / name).is_file()]
+            found += [inside / name for name in names if wanted(inside / name) and is_file_or_lost(inside / name)]
+        found += [Path(error.filename) for error in refused if error.filename != given]
         yield from (str(path) for path in sorted(found, key=lambda path: path.parts)) if found else (given,)
+
+
+def is_file_or_lost(path: Path) -> bool:
+    """Whether a name in a folder is a file, or leads to nothing that could be looked at: a broken link."""
+    try:
+        return path.is_file() or not path.exists()
+    except OSError:  # in a folder that may be listed, but not entered
+        return True
 
 
 def holds_records(path: Path) -> bool:
@@ -299,7 +313,7 @@ def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Finding
     file = Path(path)
     try:
         if file.is_dir():
-            return "This folder holds no files."
+            return said_of_folder(file)
         if not file.is_file():
             return "This is not a file." if file.exists() else "There is no such file or folder."
         scan = read_file(file, window)
@@ -310,6 +324,15 @@ def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Finding
         return f"The file cannot be opened: {error.strerror or error}."
     except Exception as error:  # a fault of ours in one file must not end a run over thousands
         return f"Hemoscope failed on this file ({type(error).__name__}: {error}). Please report it."
+
+
+def said_of_folder(folder: Path) -> str:
+    """Why a folder stands in the list of files: it cannot be opened, or there is nothing in it."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f"The folder cannot be opened: {error.strerror or error}."
+    return "This folder holds no files."
 
 
 def tell(said: dict[str, object], json_file: IO[str] | None) -> None:

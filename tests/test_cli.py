@@ -177,6 +177,36 @@ def test_folders_are_walked_in_order_without_hidden_files(run, tmp_path: Path) -
     assert paths == [f"{tmp_path}/{name}" for name in ("a/1.png", "a/2.png", "b.png", "c/d/e.png")]
 
 
+def test_a_broken_link_in_a_folder_counts_as_not_read(run, tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.png")
+    (tmp_path / "b.dcm").symlink_to("gone.dcm")
+    os.mkfifo(tmp_path / "pipe")  # no file, and nothing to read
+    result = run("predict", tmp_path, "--json", "-")
+    assert result.exit_code == 2
+    read, lost = (json.loads(line) for line in result.stdout.splitlines())
+    assert read["finding"] == "hemorrhage"
+    assert lost == {"path": f"{tmp_path}/b.dcm", "error": "There is no such file or folder."}
+
+
+@pytest.mark.parametrize("given", [".", "locked"])
+def test_a_folder_that_cannot_be_opened_counts_as_not_read(run, tmp_path: Path, monkeypatch, given: str) -> None:
+    def scandir(folder):  # permissions would not stop root
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    real = os.scandir
+    write_slice(tmp_path / "a.png")
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = run("predict", tmp_path / given, "--json", "-")
+    assert result.exit_code == 2
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    refused = {"path": f"{tmp_path}/locked", "error": "The folder cannot be opened: Permission denied."}
+    assert said[-1] == refused
+    assert len(said) == (2 if given == "." else 1)
+
+
 def test_what_a_run_writes_is_not_read_by_it(run, tmp_path: Path) -> None:
     write_slice(tmp_path / "a.png")
     arguments = ("predict", tmp_path, "--masks", tmp_path / "masks", "--json", tmp_path / "out.jsonl")
