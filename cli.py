@@ -153,7 +153,13 @@ def predict(
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; about 350 MB each."
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    envvar="WEB_CONCURRENCY",
+    show_envvar=True,
+    help="Processes; about 350 MB each.",
 )
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the pages and the JSON API."""
@@ -161,6 +167,12 @@ def serve(host: str, port: int, workers: int) -> None:
         import flask  # noqa: F401
     except ImportError:
         raise click.ClickException("Serving needs Flask and Gunicorn: pip install 'hemoscope[serve]'.") from None
+    from web.settings import read_settings
+
+    try:
+        read_settings(None, os.environ)  # the workers read them again; here a wrong one is said in a sentence
+    except ValueError as error:
+        raise click.ClickException(f"A setting in the environment is wrong: {error}.") from None
     if not port_is_free(host, port):
         raise click.ClickException(f"{host}:{port} is taken or not an address of this machine; try --port or --host.")
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -506,6 +506,46 @@ def test_serve_answers_and_stops_when_told_to(tmp_path: Path) -> None:
     assert "healthz" not in said  # no access log
 
 
+@pytest.fixture
+def started(monkeypatch) -> list[str]:
+    """The arguments of the server that `serve` becomes."""
+    command: list[str] = []
+    monkeypatch.setattr(cli, "port_is_free", lambda host, port: True)
+    monkeypatch.setattr(os, "execv", lambda program, arguments: command.extend(arguments))
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    return command
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "workers"),
+    [(None, (), "1"), ("3", (), "3"), ("3", ("--workers", "2"), "2")],
+)
+def test_serve_takes_its_workers_from_the_option_then_the_environment(
+    started: list[str], monkeypatch, environment: str | None, options: tuple[str, ...], workers: str
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("WEB_CONCURRENCY", environment)
+    assert CliRunner().invoke(cli.main, ["serve", *options]).exit_code == 0
+    assert started[started.index("--workers") + 1] == workers
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "sentence"),
+    [
+        ("HEMOSCOPE_MAX_FILES", "abc", 1, "A setting in the environment is wrong: HEMOSCOPE_MAX_FILES must be int"),
+        ("HEMOSCOPE_CONTACT", "me", 1, "HEMOSCOPE_CONTACT must start with mailto: or https://, got 'me'."),
+        ("WEB_CONCURRENCY", "many", 2, "(env var: 'WEB_CONCURRENCY'): 'many' is not a valid"),
+    ],
+)
+def test_serve_says_which_setting_is_wrong_and_does_not_start(
+    started: list[str], monkeypatch, name: str, value: str, code: int, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(cli.main, ["serve"])
+    assert (result.exit_code, started) == (code, [])
+    assert sentence in " ".join(result.stderr.split())
+
+
 def test_without_gunicorn_a_local_server_takes_its_place_and_says_so(monkeypatch) -> None:
     served = []
     monkeypatch.setattr(cli, "has_gunicorn", lambda: False)
