@@ -177,9 +177,10 @@ def test_folders_are_walked_in_order_without_hidden_files(run, tmp_path: Path) -
     assert paths == [f"{tmp_path}/{name}" for name in ("a/1.png", "a/2.png", "b.png", "c/d/e.png")]
 
 
-def test_a_broken_link_in_a_folder_counts_as_not_read(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["gone.dcm", "b.dcm"])
+def test_a_broken_link_in_a_folder_counts_as_not_read(run, tmp_path: Path, target: str) -> None:
     write_slice(tmp_path / "a.png")
-    (tmp_path / "b.dcm").symlink_to("gone.dcm")
+    (tmp_path / "b.dcm").symlink_to(target)
     os.mkfifo(tmp_path / "pipe")  # no file, and nothing to read
     result = run("predict", tmp_path, "--json", "-")
     assert result.exit_code == 2
