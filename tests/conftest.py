@@ -54,7 +54,7 @@ class BrightReader:
             area_px=sum(found.area_px for found in slices),
             area_mm2=sum(areas) if areas else None,
             timings=Timings(preprocess=0.25, network=0.5, postprocess=0.125),
-            notes=(),
+            notes=scan.notes,
         )
         return found if self.gives_mask else without_mask(found)
 

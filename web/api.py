@@ -59,7 +59,7 @@ def _include(text: str) -> frozenset[str]:
 def _result(result: Reading | Failure, include: frozenset[str], most_pictures: int) -> dict[str, object]:
     if isinstance(result, Failure):
         return failure(result.name, result.message)
-    made = record(result.name, result.findings) | {"notes": list(result.notes)}
+    made = record(result.name, result.findings)
     if include:
         shown = pictures.pictured(result.findings, most_pictures)
         made["slices"] = [
