@@ -73,8 +73,8 @@ def write_page(plan: Plan, results: Sequence[Result], page: Path) -> None:
         "slices it saw, is in the table of what they cost. All start from random weights: what ImageNet weights would "
         "give is not shown. Figures of a few epochs say what a network learns from little, not what it could learn.",
         "",
-        "Accuracy, F1, recall, precision and specificity are of the finding `hemorrhage`, at the upper threshold, which "
-        "is chosen for few false alarms: what is uncertain counts as not found. AUC depends on no threshold.",
+        "Accuracy, F1, recall, precision and specificity are of the finding `hemorrhage`, at the upper threshold, "
+        "which is chosen for few false alarms: what is uncertain counts as not found. AUC depends on no threshold.",
         "",
         "Intervals are 95 %, by bootstrap over patients. Most slices of RSNA name neither patient nor study and stand "
         "for a patient each: two of one patient may lie on two sides, unseen, and intervals on RSNA may be too narrow. "
