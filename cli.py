@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import click
 
 from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
 from hemoscope.findings import Findings
+from hemoscope.inputs import holds_records, list_files, refuse_overwriting
 from hemoscope.labels import ANY, SUBTYPES
 from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Scan, Window
@@ -30,7 +30,7 @@ INTERRUPTED = 130  # what shells give for SIGINT: 128 + 2
 SERVE_CONFIG = "gunicorn.conf.py"
 
 Folder = click.Path(file_okay=False, path_type=Path)
-JsonFile = click.File("w", encoding="utf-8", lazy=False)
+JsonFile = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class Commands(click.Group):
@@ -95,7 +95,7 @@ def main() -> None:
 @click.option(
     "--window", type=WindowType(), default=str(BRAIN), show_default=True, help="The window that pictures were drawn in."
 )
-@click.option("--json", "json_file", type=JsonFile, help="Write one JSON object a line; - is stdout.")
+@click.option("--json", "json_path", type=JsonFile, help="Write one JSON object a line; - is stdout.")
 @click.option("--masks", type=Folder, help="Write masks there: <name>.png, 0 or 255.")
 @click.option("--overlays", type=Folder, help="Write slices with the mask filled in there.")
 @click.option("--heatmaps", type=Folder, help="Write Grad-CAM there, one picture a class.")
@@ -105,7 +105,7 @@ def predict(
     paths: tuple[str, ...],
     model_name: str,
     window: Window,
-    json_file: IO[str] | None,
+    json_path: Path | None,
     masks: Path | None,
     overlays: Path | None,
     heatmaps: Path | None,
@@ -119,9 +119,11 @@ def predict(
 
     pictures = Pictures(masks, overlays, heatmaps)
     reader = model.load(model_name)
+    earlier = [json_path] if json_path is not None and holds_records(json_path) else []
+    found = list(list_files(paths, skip=[*pictures.folders, *earlier]))
+    refuse_overwriting(found, json_path, pictures.folders)
     pictures.make_folders()
-    written = [*pictures.folders, *([Path(json_file.name)] if json_file else [])]
-    found = list(list_files(paths, skip=written))
+    json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
     failures, told_of_no_mask = 0, False
@@ -138,6 +140,8 @@ def predict(
             if pictures.folders and (name := pictures.write(path, *result)) != picture_stem(path):
                 click.echo(f"{path}: its pictures are named {name}, as an earlier file has taken its name.", err=True)
             tell(record(path, result[1]), json_file)
+            if json_file is None and result[1].notes:
+                click.echo(f"{click.format_filename(path)}: {' '.join(result[1].notes)}", err=True)
     if json_file is None:
         click.echo(NOT_A_DEVICE, err=True)
     if failures:
@@ -149,7 +153,13 @@ def predict(
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; about 350 MB each."
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    envvar="WEB_CONCURRENCY",
+    show_envvar=True,
+    help="Processes; about 350 MB each.",
 )
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the pages and the JSON API."""
@@ -157,6 +167,12 @@ def serve(host: str, port: int, workers: int) -> None:
         import flask  # noqa: F401
     except ImportError:
         raise click.ClickException("Serving needs Flask and Gunicorn: pip install 'hemoscope[serve]'.") from None
+    from web.settings import read_settings
+
+    try:
+        read_settings(None, os.environ)  # the workers read them again; here a wrong one is said in a sentence
+    except ValueError as error:
+        raise click.ClickException(f"A setting in the environment is wrong: {error}.") from None
     if not port_is_free(host, port):
         raise click.ClickException(f"{host}:{port} is taken or not an address of this machine; try --port or --host.")
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -201,36 +217,30 @@ def models() -> None:
     import model
     from hemoscope.manifest import EnsembleManifest
 
-    manifests = model.manifests()
-    if not manifests:
+    problems: list[str] = []
+    manifests = model.manifests(report=problems.append)
+    if not manifests and not problems:
         raise click.ClickException("There are no models: the folder of weights is empty or missing.")
-    width = max(len(manifest.name) for manifest in manifests)
+    width = max((len(manifest.name) for manifest in manifests), default=0)
     for manifest in manifests:
         click.echo(f"{manifest.name:<{width}}  {manifest.version}  {manifest.task}  {manifest.licence}")
         click.echo(f"{'':<{width}}  {manifest.summary}")
         if isinstance(manifest, EnsembleManifest):
             click.echo(f"{'':<{width}}  {manifest.composition}: {manifest.cost}")
+    if problems:
+        raise click.ClickException("\n".join(problems))
 
 
-def list_files(paths: Sequence[str], skip: Sequence[Path] = ()) -> Iterator[str]:
-    """The files behind the paths: files as given, folders walked in order of name, hidden names left out.
+def open_json(path: Path) -> IO[str]:
+    """Open the file of `--json` for writing; `-` is stdout.
 
-    Args:
-        paths: as the user wrote them. What does not exist, and a folder without files, stands for itself.
-        skip: files and folders that this run writes; they are left out of walked folders.
+    Raises:
+        UsageError: if it cannot be opened.
     """
-    skipped = {path.resolve() for path in skip}
-
-    def wanted(path: Path) -> bool:
-        return not path.name.startswith(".") and path.resolve() not in skipped
-
-    for given in paths:
-        found: list[Path] = []
-        for folder, folders, names in os.walk(given):  # of a file, and of what does not exist, it gives nothing
-            inside = Path(folder)
-            folders[:] = [name for name in folders if wanted(inside / name)]
-            found += [inside / name for name in names if wanted(inside / name) and (inside / name).is_file()]
-        yield from (str(path) for path in sorted(found, key=lambda path: path.parts)) if found else (given,)
+    try:
+        return click.open_file(str(path), "w", encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"--json {path} cannot be written: {error.strerror or error}.") from None
 
 
 def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Findings] | str:
@@ -240,7 +250,7 @@ def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Finding
     file = Path(path)
     try:
         if file.is_dir():
-            return "This folder holds no files."
+            return said_of_folder(file)
         if not file.is_file():
             return "This is not a file." if file.exists() else "There is no such file or folder."
         scan = read_file(file, window)
@@ -251,6 +261,15 @@ def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Finding
         return f"The file cannot be opened: {error.strerror or error}."
     except Exception as error:  # a fault of ours in one file must not end a run over thousands
         return f"Hemoscope failed on this file ({type(error).__name__}: {error}). Please report it."
+
+
+def said_of_folder(folder: Path) -> str:
+    """Why a folder stands in the list of files: it cannot be opened, or there is nothing in it."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f"The folder cannot be opened: {error.strerror or error}."
+    return "This folder holds no files."
 
 
 def tell(said: dict[str, object], json_file: IO[str] | None) -> None:

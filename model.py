@@ -4,11 +4,12 @@ In: a weights folder's name, then scans. Out: findings. A model is a network or 
 with it need not know which. The networks run in ONNX Runtime; TensorFlow is not needed.
 """
 
+import logging
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from hemoscope.manifest import (
 )
 from hemoscope.postprocessing import largest_probabilities, slice_findings
 from hemoscope.scan import Scan
+
+log = logging.getLogger(__name__)
 
 DEFAULT = "reader"
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -118,9 +121,7 @@ class NetworkReader(Reader):
         return found, Timings(prepared - began, answered - entered, time.perf_counter() - answered)
 
     def misfits(self, scan: Scan) -> Sequence[str]:
-        if not self.manifest.preprocess.lost_windows(scan):
-            return []
-        return [f"The picture's window is narrower than what {self.manifest.name} looks at: values are missing."]
+        return self.manifest.preprocess.misfits(scan, self.manifest.name)
 
 
 class EnsembleReader(Reader):
@@ -154,14 +155,23 @@ def names(folder: Path | None = None) -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in root.glob(f"*/{FILE}")))
 
 
-def manifests(folder: Path | None = None) -> tuple[NetworkManifest | EnsembleManifest, ...]:
+def manifests(
+    folder: Path | None = None, report: Callable[[str], object] = log.warning
+) -> tuple[NetworkManifest | EnsembleManifest, ...]:
     """The manifests of all weights folders; no graph is loaded, and no ensemble's members are checked.
 
-    Raises:
-        BadWeights: if one of them cannot be read.
+    Args:
+        folder: HEMOSCOPE_WEIGHTS or `weights/` unless given.
+        report: told of each folder whose manifest cannot be read, in a sentence; the others are given all the same.
     """
     root = folder or _root()
-    return tuple(read_manifest(root / name) for name in names(root))
+    found = []
+    for name in names(root):
+        try:
+            found.append(read_manifest(root / name))
+        except BadWeights as error:
+            report(str(error))
+    return tuple(found)
 
 
 def load(name: str = DEFAULT) -> Reader:

@@ -256,7 +256,10 @@ def read_manifest(folder: Path) -> NetworkManifest | EnsembleManifest:
     if not isinstance(stored, dict):
         raise BadWeights(f"The manifest of {folder.name} is not a JSON object.")
     kind: type[NetworkManifest | EnsembleManifest] = EnsembleManifest if "members" in stored else NetworkManifest
-    manifest = kind.from_dict(stored)
+    try:
+        manifest = kind.from_dict(stored)
+    except BadWeights as error:
+        raise BadWeights(f"In the weights folder {folder.name}: {error}") from None
     if manifest.name != folder.name:
         raise BadWeights(f"The manifest in {folder.name} is of {manifest.name!r}.")
     return manifest

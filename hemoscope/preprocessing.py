@@ -37,6 +37,7 @@ BONE_SHARE = 0.3  # of a reduced pixel: thin bone fills it only in part
 HEAD_MARGIN = 0.03  # of the head's larger side, on each side
 SMALLEST_HEAD = 0.02  # of the image's area; below it there is no head to crop to
 DETECTION_PX = 160  # the head and the skull are looked for on an image reduced to this side
+NUMBERED_SLICES = 8  # as many are named in one sentence
 BACKGROUND_GREY = 5  # of 255: air, and what JPEG makes of it; left out of the equalisation
 
 
@@ -183,6 +184,32 @@ class Preprocess:
             return ()
         return tuple(window for window in self.windows if not scan.window.holds(window))
 
+    def misfits(self, scan: Scan, model: str) -> tuple[str, ...]:
+        """Where a scan does not give what is asked of it, and something else is read, in sentences for people.
+
+        Args:
+            scan: what is read.
+            model: the name of the model that reads it.
+        """
+        sentences = []
+        if self.lost_windows(scan):
+            sentences.append(f"The picture's window is narrower than what {model} looks at: values are missing.")
+        if self.frame == "head":
+            headless = [index for index, hu in enumerate(scan.hu) if find_head(hu) is None]
+            if headless:
+                sentences.append(f"No head was found in {_numbered(headless)}: the whole image was read instead.")
+        if self._loses_edges(scan):
+            side = self.canvas_px
+            sentences.append(
+                f"The image is larger than the {side} x {side} pixels in its middle that {model} looks at, and is not "
+                "empty outside: its edges were not read."
+            )
+        if self.neighbours and len(scan.hu) == 1:
+            sentences.append(
+                f"{model} reads a slice together with its neighbours; this one came alone, and copies of it stood in."
+            )
+        return tuple(sentences)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary with every field."""
         return asdict(self) | {"windows": [[window.level, window.width] for window in self.windows]}
@@ -209,6 +236,16 @@ class Preprocess:
             return cls(**(stored | {"windows": windows, "stretch": stretch}))
         except (TypeError, ValueError, OverflowError) as error:
             raise BadWeights(f"The preprocessing cannot be read: {error}.") from error
+
+    def _loses_edges(self, scan: Scan) -> bool:
+        """Whether the canvas leaves out pixels that are not black in all of the windows, as air is."""
+        if self.canvas_px is None or max(scan.hu.shape[1:]) <= self.canvas_px:
+            return False
+        box = self._placement(scan.hu[0])
+        outside = np.ones(scan.hu.shape[1:], np.bool_)
+        outside[max(box.top, 0) : box.top + box.height, max(box.left, 0) : box.left + box.width] = False
+        black = np.float32(BACKGROUND_GREY / 255)
+        return any(bool((apply_window(hu[outside], window) > black).any()) for hu in scan.hu for window in self.windows)
 
     def _placement(self, hu: NDArray[np.float32]) -> Placement:
         rows, columns = hu.shape
@@ -273,10 +310,20 @@ def stretch_contrast(channel: NDArray[np.uint8], low: float, high: float) -> NDA
 
 
 def head_box(hu: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    """The square (top, left, height, width) in pixels around the head: the largest connected piece of tissue.
+    """The square (top, left, height, width) in pixels around the head, with a margin.
 
-    A thin table is opened away. The box is centred on the head and may reach past the image. Where there is no head
-    (less than 2 % of the image), it is the smallest square that holds the whole image.
+    The box is centred on the head and may reach past the image. Where there is no head, it is the smallest square that
+    holds the whole image.
+    """
+    top, left, height, width = find_head(hu) or (0.0, 0.0, *map(float, hu.shape))
+    side = max(round(max(height, width)), 1)
+    return round(top + height / 2 - side / 2), round(left + width / 2 - side / 2), side, side
+
+
+def find_head(hu: NDArray[np.float32]) -> tuple[float, float, float, float] | None:
+    """The rectangle (top, left, height, width) in pixels of the largest connected piece of tissue, with a margin.
+
+    A thin table is opened away. None where there is no head: less than 2 % of the image.
     """
     rows, columns = hu.shape
     reduction = max(rows, columns) / DETECTION_PX
@@ -284,16 +331,15 @@ def head_box(hu: NDArray[np.float32]) -> tuple[int, int, int, int]:
     reduced = _reduced(np.clip(hu, 0, 80), reduction)
     tissue = cv2.morphologyEx((reduced > TISSUE_HU).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, _, pieces, _ = cv2.connectedComponentsWithStats(tissue, connectivity=4)
-    top, left, height, width = 0.0, 0.0, float(rows), float(columns)
-    if len(pieces) > 1:
-        head = pieces[1 + int(np.argmax(pieces[1:, cv2.CC_STAT_AREA]))]
-        if head[cv2.CC_STAT_AREA] >= SMALLEST_HEAD * tissue.size:
-            top, left = head[cv2.CC_STAT_TOP] * reduction, head[cv2.CC_STAT_LEFT] * reduction
-            height, width = head[cv2.CC_STAT_HEIGHT] * reduction, head[cv2.CC_STAT_WIDTH] * reduction
-            margin = HEAD_MARGIN * max(height, width)
-            top, left, height, width = top - margin, left - margin, height + 2 * margin, width + 2 * margin
-    side = max(round(max(height, width)), 1)
-    return round(top + height / 2 - side / 2), round(left + width / 2 - side / 2), side, side
+    if len(pieces) < 2:
+        return None
+    head = pieces[1 + int(np.argmax(pieces[1:, cv2.CC_STAT_AREA]))]
+    if head[cv2.CC_STAT_AREA] < SMALLEST_HEAD * tissue.size:
+        return None
+    top, left = head[cv2.CC_STAT_TOP] * reduction, head[cv2.CC_STAT_LEFT] * reduction
+    height, width = head[cv2.CC_STAT_HEIGHT] * reduction, head[cv2.CC_STAT_WIDTH] * reduction
+    margin = HEAD_MARGIN * max(height, width)
+    return top - margin, left - margin, height + 2 * margin, width + 2 * margin
 
 
 def intracranial_mask(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -323,6 +369,13 @@ def intracranial_mask(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
     kept = [piece for piece in range(1, count) if pieces[piece, cv2.CC_STAT_AREA] >= 0.1 * largest]
     inside = cv2.dilate(np.isin(labels, kept).astype(np.uint8), np.ones((3, 3), np.uint8))
     return cv2.resize(inside, (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+
+
+def _numbered(indices: list[int]) -> str:
+    """`slice 3`, or `slices 1, 2, 3`, counted from 1; of many the first ones are named."""
+    named = ", ".join(str(index + 1) for index in indices[:NUMBERED_SLICES])
+    more = len(indices) - NUMBERED_SLICES
+    return f"slice{'s' * (len(indices) > 1)} {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _reduced(image: NDArray[np.float32], reduction: float) -> NDArray[np.float32]:

@@ -71,6 +71,8 @@ def test_a_whole_scan_is_read_with_each_slices_neighbours(adjacent: model.Reader
 def test_a_single_slice_stands_in_for_its_own_neighbours(adjacent: model.Reader) -> None:
     found = adjacent.read(scan_of(80))
     assert found.probabilities["any"] == pytest.approx(any_probability(0), abs=1e-5)
+    assert [note.split(";")[0] for note in found.notes] == ["adjacent reads a slice together with its neighbours"]
+    assert adjacent.read(scan_of(0, 80)).notes == ()
 
 
 def test_the_command_line_reads_a_dicom_folder_file_by_file_without_neighbours(

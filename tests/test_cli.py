@@ -23,10 +23,12 @@ import cli
 import model
 from hemoscope.errors import UnknownModel
 from hemoscope.manifest import EnsembleManifest, Member
+from tests.test_model import write_weights
 
 ROOT = Path(__file__).parent.parent
 BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
-KEYS = ["path", "model", "version", "probabilities", "finding", "area_px", "area_mm2", "seconds"]
+KEYS = ["path", "model", "version", "probabilities", "finding", "area_px", "area_mm2", "seconds", "notes"]
+DRAWN = "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost."
 
 
 def write_slice(path: Path, *, blood: bool = True, rows: int = 64, columns: int = 80) -> Path:
@@ -81,6 +83,7 @@ def test_json_has_the_keys_of_the_contract(run, tmp_path: Path) -> None:
         "area_px": 200,
         "area_mm2": None,
         "seconds": 0.875,
+        "notes": [DRAWN],
     }
 
 
@@ -100,6 +103,14 @@ def test_people_get_one_line_a_file(run, tmp_path: Path) -> None:
         f"none       0.06         0 px  {second}",
     ]
     assert "not a medical device" in result.stderr
+
+
+def test_people_are_told_a_files_notes_once_and_not_among_the_results(run, tmp_path: Path) -> None:
+    paths = [write_slice(tmp_path / name) for name in ("a.png", "b.png")]
+    said = run("predict", *paths)
+    assert said.stderr.splitlines()[:2] == [f"{path}: {DRAWN}" for path in paths]
+    assert DRAWN not in said.stdout
+    assert DRAWN not in run("predict", *paths, "--json", "-").stderr
 
 
 def test_one_bad_file_does_not_stop_the_others_and_exits_with_2(run, tmp_path: Path) -> None:
@@ -166,12 +177,91 @@ def test_folders_are_walked_in_order_without_hidden_files(run, tmp_path: Path) -
     assert paths == [f"{tmp_path}/{name}" for name in ("a/1.png", "a/2.png", "b.png", "c/d/e.png")]
 
 
+@pytest.mark.parametrize("target", ["gone.dcm", "b.dcm"])
+def test_a_broken_link_in_a_folder_counts_as_not_read(run, tmp_path: Path, target: str) -> None:
+    write_slice(tmp_path / "a.png")
+    (tmp_path / "b.dcm").symlink_to(target)
+    os.mkfifo(tmp_path / "pipe")  # no file, and nothing to read
+    result = run("predict", tmp_path, "--json", "-")
+    assert result.exit_code == 2
+    read, lost = (json.loads(line) for line in result.stdout.splitlines())
+    assert read["finding"] == "hemorrhage"
+    assert lost == {"path": f"{tmp_path}/b.dcm", "error": "There is no such file or folder."}
+
+
+@pytest.mark.parametrize("given", [".", "locked"])
+def test_a_folder_that_cannot_be_opened_counts_as_not_read(run, tmp_path: Path, monkeypatch, given: str) -> None:
+    def scandir(folder):  # permissions would not stop root
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    real = os.scandir
+    write_slice(tmp_path / "a.png")
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = run("predict", tmp_path / given, "--json", "-")
+    assert result.exit_code == 2
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    refused = {"path": f"{tmp_path}/locked", "error": "The folder cannot be opened: Permission denied."}
+    assert said[-1] == refused
+    assert len(said) == (2 if given == "." else 1)
+
+
 def test_what_a_run_writes_is_not_read_by_it(run, tmp_path: Path) -> None:
     write_slice(tmp_path / "a.png")
     arguments = ("predict", tmp_path, "--masks", tmp_path / "masks", "--json", tmp_path / "out.jsonl")
     for _ in range(2):
         assert run(*arguments).exit_code == 0
         assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("option", ["--masks", "--overlays", "--heatmaps"])
+@pytest.mark.parametrize("given", ["a.png", "."])
+def test_pictures_are_never_written_over_what_is_read(run, tmp_path: Path, option: str, given: str) -> None:
+    write_slice(tmp_path / "a.png")
+    before = snapshot(tmp_path)
+    result = run("predict", tmp_path / given, option, tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "could overwrite a.png there, which is to be read: choose another folder." in " ".join(result.stderr.split())
+    assert snapshot(tmp_path) == before
+
+
+def test_a_link_to_an_input_is_not_written_through(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "in" / "a.png")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").symlink_to(path)
+    before = path.read_bytes()
+    assert run("predict", tmp_path / "in", "--masks", tmp_path / "masks").exit_code == 2
+    assert path.read_bytes() == before
+
+
+def test_masks_beside_inputs_that_are_no_png_are_written(run, tmp_path: Path) -> None:
+    path = write_slice(tmp_path / "a.bmp")
+    assert run("predict", path, "--masks", tmp_path).exit_code == 0
+    assert sorted(snapshot(tmp_path)) == ["a.bmp", "a.png"]
+
+
+@pytest.mark.parametrize("given", ["a.png", "."])
+def test_json_is_never_written_over_what_is_read(run, tmp_path: Path, given: str) -> None:
+    path = write_slice(tmp_path / "a.png")
+    before = snapshot(tmp_path)
+    result = run("predict", tmp_path / given, "--json", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "which is to be read: choose another file." in " ".join(result.stderr.split())
+    assert snapshot(tmp_path) == before
+
+
+def test_an_old_json_file_is_kept_where_nothing_can_be_read(run, tmp_path: Path) -> None:
+    old = tmp_path / "out.jsonl"
+    old.write_text('{"path": "a.png"}\n', "utf-8")
+    write_slice(tmp_path / "a.png")
+    assert run("predict", tmp_path / "a.png", "--model", "nine", "--json", old).exit_code == 2
+    assert old.read_text("utf-8") == '{"path": "a.png"}\n'
 
 
 def test_masks_are_0_or_255_on_the_inputs_rows_and_columns(run, tmp_path: Path) -> None:
@@ -264,7 +354,7 @@ def test_an_ensemble_is_listed_with_its_members_and_its_cost(run, monkeypatch) -
         "parameters": 1200,
         "milliseconds_a_slice": 30.0,
     }
-    monkeypatch.setattr(model, "manifests", lambda: (EnsembleManifest(**facts),))
+    monkeypatch.setattr(model, "manifests", lambda **_: (EnsembleManifest(**facts),))
     assert [said.strip() for said in run("models").stdout.splitlines()] == [
         "papers_vote  1.0.0  classification  CC-BY-4.0",
         "Votes.",
@@ -290,12 +380,26 @@ def test_models_are_listed_with_what_they_are_for(run, monkeypatch) -> None:
     listed = SimpleNamespace(
         name="reader", version="1.0.0", task="classification+segmentation", licence="CC-BY-NC-SA-4.0", summary="Reads."
     )
-    monkeypatch.setattr(model, "manifests", lambda: (listed,))
+    monkeypatch.setattr(model, "manifests", lambda **_: (listed,))
     assert run("models").stdout == ("reader  1.0.0  classification+segmentation  CC-BY-NC-SA-4.0\n        Reads.\n")
 
 
+def test_a_broken_folder_is_named_and_the_other_models_are_listed(monkeypatch, tmp_path: Path) -> None:
+    write_weights(tmp_path, "good")
+    write_weights(tmp_path, "old", strange=1)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "manifest.json").write_text("{", "utf-8")
+    monkeypatch.setenv("HEMOSCOPE_WEIGHTS", str(tmp_path))
+    result = CliRunner().invoke(cli.main, ["models"])
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines() if line.strip()] == ["good"]
+    old, torn = result.stderr.splitlines()
+    assert old == "Error: In the weights folder old: The manifest has unknown keys ['strange'] and lacks []."
+    assert torn.startswith("The manifest of torn is not readable JSON")
+
+
 def test_no_models_is_an_error(run, monkeypatch) -> None:
-    monkeypatch.setattr(model, "manifests", lambda: ())
+    monkeypatch.setattr(model, "manifests", lambda **_: ())
     result = run("models")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no models" in result.stderr
@@ -401,6 +505,46 @@ def test_serve_answers_and_stops_when_told_to(tmp_path: Path) -> None:
         said = process.communicate()[1]
     assert "not a medical device" in said
     assert "healthz" not in said  # no access log
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[str]:
+    """The arguments of the server that `serve` becomes."""
+    command: list[str] = []
+    monkeypatch.setattr(cli, "port_is_free", lambda host, port: True)
+    monkeypatch.setattr(os, "execv", lambda program, arguments: command.extend(arguments))
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    return command
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "workers"),
+    [(None, (), "1"), ("3", (), "3"), ("3", ("--workers", "2"), "2")],
+)
+def test_serve_takes_its_workers_from_the_option_then_the_environment(
+    started: list[str], monkeypatch, environment: str | None, options: tuple[str, ...], workers: str
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("WEB_CONCURRENCY", environment)
+    assert CliRunner().invoke(cli.main, ["serve", *options]).exit_code == 0
+    assert started[started.index("--workers") + 1] == workers
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "sentence"),
+    [
+        ("HEMOSCOPE_MAX_FILES", "abc", 1, "A setting in the environment is wrong: HEMOSCOPE_MAX_FILES must be int"),
+        ("HEMOSCOPE_CONTACT", "me", 1, "HEMOSCOPE_CONTACT must start with mailto: or https://, got 'me'."),
+        ("WEB_CONCURRENCY", "many", 2, "(env var: 'WEB_CONCURRENCY'): 'many' is not a valid"),
+    ],
+)
+def test_serve_says_which_setting_is_wrong_and_does_not_start(
+    started: list[str], monkeypatch, name: str, value: str, code: int, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(cli.main, ["serve"])
+    assert (result.exit_code, started) == (code, [])
+    assert sentence in " ".join(result.stderr.split())
 
 
 def test_without_gunicorn_a_local_server_takes_its_place_and_says_so(monkeypatch) -> None:

@@ -91,6 +91,11 @@ def test_a_wheel_holds_every_folder_that_serving_reads() -> None:
     assert {f"{folder}*" for folder in folders} <= set(packages)
 
 
+def test_the_weights_that_ship_stay_small() -> None:
+    tracked = subprocess.run(["git", "ls-files", "weights"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 0 < sum((ROOT / name).stat().st_size for name in tracked.stdout.splitlines()) < 60 * 2**20
+
+
 def test_render_builds_the_dockerfile_and_waits_until_it_can_read() -> None:
     assert re.search(r"dockerfilePath: \./(\S+)", RENDER)[1] == "Dockerfile"
     assert "healthCheckPath: /readyz" in RENDER

@@ -8,6 +8,7 @@ import click
 import pytest
 
 import cli
+import model
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")])
@@ -35,6 +36,11 @@ def test_every_option_of_the_command_line_is_described(command: str, option: str
     reference = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
     section = reference.split(f"## hemoscope {command}")[1].split("\n## ")[0]
     assert re.search(rf"^\| `{option}[ `]", section, re.M)
+
+
+def test_the_limit_of_slices_is_stated() -> None:
+    reference = (ROOT / "docs" / "reference" / "readers.md").read_text("utf-8")
+    assert f"at most {model.SLICES_AT_MOST} slices of one scan" in reference
 
 
 def test_decisions_are_numbered_without_gaps() -> None:

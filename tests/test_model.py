@@ -143,6 +143,13 @@ def test_manifests_come_without_their_graphs(weights):
     assert [manifest.name for manifest in model.manifests()] == ["another", "hand"]
 
 
+def test_a_broken_manifest_is_logged_and_leaves_the_others(weights, caplog):
+    write_weights(weights, "broken", temperature="warm")
+    assert [manifest.name for manifest in model.manifests()] == ["another", "hand"]
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage().split(":")[0]) == ("WARNING", "In the weights folder broken")
+
+
 def test_a_model_is_loaded_once(weights):
     assert model.load("hand") is model.load("hand")
     assert model.load("hand") is not model.load("another")
@@ -229,6 +236,13 @@ def test_a_narrow_picture_is_said_to_miss_values(weights):
     notes = model.load("hand").read(narrow).notes
     assert len(notes) == 2
     assert "narrower than what hand looks at" in notes[1]
+
+
+def test_a_slice_without_a_head_is_said_by_a_model_that_looks_for_one(weights):
+    write_weights(weights, "cropped", preprocess=Preprocess(32, frame="head").to_dict())
+    assert model.load("cropped").read(scan_of(40)).notes == ()
+    notes = model.load("cropped").read(scan_of(40, -1000)).notes
+    assert notes == ("No head was found in slice 2: the whole image was read instead.",)
 
 
 def test_a_header_without_spacing_gives_no_area_in_mm2_and_says_so(weights):

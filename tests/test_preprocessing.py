@@ -266,6 +266,52 @@ def test_without_a_head_the_box_is_the_smallest_square_around_the_image():
     assert head_box(np.full((100, 60), -1000, np.float32)) == (0, -20, 100, 100)
 
 
+def test_slices_without_a_head_are_named_where_one_is_looked_for(phantom):
+    air = np.full_like(phantom.scan.hu[1], -1000)
+    head = Preprocess(64, frame="head")
+    sentence = "No head was found in {}: the whole image was read instead."
+    assert head.misfits(phantom.scan, "hand") == ()
+    assert head.misfits(scan_of(phantom.scan.hu[1], air), "hand") == (sentence.format("slice 2"),)
+    assert head.misfits(scan_of(air, phantom.scan.hu[1], air), "hand") == (sentence.format("slices 1, 3"),)
+    (many,) = head.misfits(scan_of(*[air] * 10), "hand")
+    assert many == sentence.format("slices 1, 2, 3, 4, 5, 6, 7, 8 and 2 more")
+    assert Preprocess(64).misfits(scan_of(air), "hand") == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "hu", "lost"),
+    [
+        (30, 9, 40, True),  # of 80 columns the canvas takes those from 20 to 59
+        (30, 20, 40, False),
+        (30, 60, 40, True),
+        (9, 30, 40, True),  # of 60 rows those from 10 to 49
+        (30, 9, -200, False),  # black in the window, as air is
+    ],
+)
+def test_what_lies_outside_the_canvas_is_said_not_to_be_read(row, column, hu, lost):
+    plane = np.full((60, 80), -1000, np.float32)
+    plane[30, 40] = 40
+    plane[row, column] = hu
+    said = Preprocess(32, frame="canvas", canvas_px=40).misfits(scan_of(plane), "hand")
+    sentence = "The image is larger than the 40 x 40 pixels in its middle that hand looks at, and is not empty outside"
+    assert said == ((f"{sentence}: its edges were not read.",) if lost else ())
+
+
+def test_edges_are_looked_for_in_every_slice_and_along_one_side_too():
+    plane = np.full((30, 80), -1000, np.float32)
+    full = np.full((30, 80), 40, np.float32)
+    canvas = Preprocess(32, frame="canvas", canvas_px=40)
+    assert len(canvas.misfits(scan_of(plane, full), "hand")) == 1
+    assert Preprocess(32, frame="canvas", canvas_px=80).misfits(scan_of(full), "hand") == ()
+
+
+def test_a_lone_slice_is_said_to_lack_its_neighbours():
+    adjacent = Preprocess(32, neighbours=1)
+    (said,) = adjacent.misfits(scan_of(flat(40)), "hand")
+    assert said == "hand reads a slice together with its neighbours; this one came alone, and copies of it stood in."
+    assert adjacent.misfits(scan_of(flat(40), flat(40)), "hand") == ()
+
+
 def test_head_box_of_the_phantom_leaves_the_holder_out(phantom):
     top, left, height, width = head_box(phantom.scan.hu[1])
     assert height == width

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hemoscope import preprocessing
+from hemoscope import preprocessing, readers
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.preprocessing import Preprocess
 from training.datasets import pseudo, sample, synthesis
@@ -76,9 +76,10 @@ def prepare(
 
 
 def _code() -> str:
-    """A fingerprint of the modules that decide what a prepared slice and its target look like."""
-    modules = (preprocessing, pseudo, sample, synthesis)
-    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
+    """A fingerprint of the code that decides what a prepared slice and its target look like."""
+    sources = [inspect.getsource(module) for module in (preprocessing, pseudo, sample, synthesis)]
+    sources += [path.read_text(encoding="utf-8") for path in sorted(Path(readers.__file__).parent.glob("*.py"))]
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
 
 
 def _identity(sample: Sample, reach: int) -> list[object]:

@@ -162,6 +162,13 @@ def card_of(name: str, config: TrainConfig, outputs: Sequence[str]) -> Card:
     )
     limits = [*_EVERY_MODEL]
     limits += [text for output, text in _LACKS.items() if output not in outputs]
+    if config.outline_boxes:
+        limits.append(_BOXES_TRIED)
+    if config.split == "slice":
+        limits.append(
+            "Split by slice: slices of its test patients were trained on. Its figures show what such a leak adds, and "
+            "say nothing of new patients."
+        )
     limits.append("Trained for a comparison of networks (docs/results.md), not for the best that the network can do.")
     return Card(name.replace("_", " "), summary, tuple(limits))
 
@@ -254,7 +261,7 @@ def _facts(manifest: Manifest, command: str) -> list[str]:
             for data in manifest.training_data
         ),
         "",
-        f"## Figures on fold {manifest.fold}, whose patients it was not trained on",
+        f"## Figures on the test side of fold {manifest.fold}, on which it was not trained",
         "",
         f"`{command}`, {manifest.created}; 95 % intervals by bootstrap over patients.",
         "",

@@ -44,8 +44,8 @@ from hemoscope.manifest import (
 from hemoscope.metrics import auc, known
 from hemoscope.postprocessing import slice_findings
 from training.calibrate import read_rule
-from training.cards import SOURCES, write_ensemble_card
-from training.datasets import load_samples
+from training.cards import source_of, write_ensemble_card
+from training.datasets import LOADERS, load_samples
 from training.datasets.sample import Sample
 from training.ensembles import ENSEMBLES, EnsembleConfig, strictest_licence
 from training.evaluate import judge_fold, read_evaluation
@@ -240,7 +240,7 @@ def _any_probabilities(
 def _sets(manifests: Sequence[NetworkManifest]) -> list[str]:
     """The sets that the members were trained on, by their loaders' names: the ensemble is judged on all of them."""
     titles = {data.set for manifest in manifests for data in manifest.training_data}
-    return [name for name, source in SOURCES.items() if source.title in titles]
+    return [name for name in LOADERS if source_of(name).title in titles]
 
 
 def _manifest(

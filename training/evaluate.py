@@ -108,7 +108,7 @@ def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) ->
         raise BadData(
             f"There is no trained network in {run}: run `python -m training.train {name} --fold {fold}` first."
         )
-    split = _split(run, fold, data, runs)
+    split = read_split(run, fold, data, runs)
     validation, test = _predictions(run, split, reuse)
     return judge_fold(name, fold, validation, test, run)
 
@@ -141,11 +141,18 @@ def judge_fold(
     return judged, sentence
 
 
-def _split(run: Path, fold: int, data: Path, runs: Path) -> Split:
+def read_split(run: Path, fold: int, data: Path, runs: Path) -> Split:
+    """The sides that a training was on.
+
+    Raises:
+        BadData: if its folds file or its data are missing, or other folds lie there now.
+    """
     # Never made here: folds that were dealt anew could put patients that were trained on to the test side.
     config = read_config(run)
     unit = config.get("split", "patient")
-    return Folds.read(runs / FILES[unit], unit).split(load_samples(data, config["sets"]), fold)
+    folds = Folds.read(runs / FILES[unit], unit)
+    folds.check(run)
+    return folds.split(load_samples(data, config["sets"]), fold)
 
 
 def _predictions(run: Path, split: Split, reuse: bool) -> list[Predictions]:

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,10 +34,10 @@ from hemoscope.preprocessing import Preprocess
 from training.cards import Check, card_of, preparation_limits, source_of, write_card
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
-from training.evaluate import read_rule
+from training.evaluate import read_rule, read_split
 from training.folds import FILES, FOLDS, Folds
 from training.saved import NETWORK_FILE, START_FILE, load_network, read_config, read_preprocess, write_start
-from training.train import load_split, run_folder, steps_to, usable
+from training.train import run_folder, steps_to, usable
 
 GRAPH = "network.onnx"
 CHECKED_SLICES = 32
@@ -61,8 +61,8 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
         raise BadData(f"Evaluate it first: python -m training.evaluate {name} --fold {fold}.")
     network = load_network(run / NETWORK_FILE)
     # What was trained then decides, not what the registry says now.
-    config = replace(CONFIGS[name], preprocess=read_preprocess(run), sets=tuple(read_config(run)["sets"]))
-    split = load_split(config, fold, data, runs)
+    config = _as_trained(CONFIGS[name], run)
+    split = read_split(run, fold, data, runs)
     batch = _check_slices(usable(split.test, config), config.preprocess)
     exact = convert(network)
     keras_difference = largest_difference(_keras_outputs(network, batch), run_graph(exact, batch))
@@ -83,6 +83,12 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
     trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
     write_card(folder, manifest, trainings, Check(len(batch), keras_difference, half_difference))
     return folder
+
+
+def _as_trained(config: TrainConfig, run: Path) -> TrainConfig:
+    known = {field.name for field in fields(TrainConfig)}
+    stored = {name: value for name, value in read_config(run).items() if name in known}
+    return replace(config, **stored | {"preprocess": read_preprocess(run), "sets": tuple(stored["sets"])})
 
 
 def convert(network: keras.Model) -> bytes:

@@ -22,6 +22,7 @@ from training.datasets.sample import Sample
 FOLDS = 5
 PARTS = 8
 Unit = Literal["patient", "slice"]
+SPLIT_FILE = "split.sha256"  # in a training's folder: the folds that it is on
 FILES: dict[Unit, str] = {"patient": "folds.csv", "slice": "folds_by_slice.csv"}
 
 
@@ -64,6 +65,23 @@ class Folds:
         """A fingerprint of who stands where."""
         text = "\n".join(f"{group},{fold},{part}" for group, (fold, part) in sorted(self.places.items()))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def sign(self, run: Path) -> None:
+        """Note in a training's folder that it is on these folds."""
+        (run / SPLIT_FILE).write_text(self.sha256 + "\n", encoding="utf-8")
+
+    def check(self, run: Path) -> None:
+        """Check that a training was on these folds; one without a note is taken at its word.
+
+        Raises:
+            BadData: if it was on others: patients that it was trained on may stand on the test side now.
+        """
+        note = run / SPLIT_FILE
+        if note.is_file() and note.read_text(encoding="utf-8").strip() != self.sha256:
+            raise BadData(
+                f"{run} was trained on other folds than those that lie there now: patients that it has seen may stand "
+                "on the test side. Put its folds file back, or train anew."
+            )
 
     def write(self, path: Path) -> None:
         """Write a CSV file: group, fold, part."""

@@ -76,8 +76,8 @@ def _page(title: str, metrics: Sequence[Metric], thresholds_chosen: str, drawn: 
     for metric in metrics:
         by_set[metric.set].append(metric)
     name = html.escape(title)
-    body = [f"<h1>{name}</h1>", "<p><strong>Research use, not a medical device.</strong> Figures are of patients that "]
-    body.append("the training never saw; intervals are 95 % over patients.</p>")
+    body = [f"<h1>{name}</h1>", "<p><strong>Research use, not a medical device.</strong> Figures are of the test "]
+    body.append("side, on which nothing was trained; intervals are 95 % over patients.</p>")
     body.append(f"<p>{html.escape(thresholds_chosen)}</p>")
     for set_name, rows in by_set.items():
         body.append(f"<h2>{html.escape(set_name)}</h2><div class='scroll'><table><thead><tr>")

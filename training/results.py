@@ -34,7 +34,7 @@ class Result:
         curves: by set: `roc` of any, `precision_recall`, `findings` and `pixels` as confusion matrices;
             see `figures.curves`.
         log: by column of the training's log, one value an epoch.
-        failure: why there are no figures; empty if there are.
+        failure: what the last attempt failed of; empty if it did not. Figures beside it are of an earlier one.
     """
 
     name: str

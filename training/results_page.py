@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from hemoscope.labels import SUBTYPES
 from hemoscope.manifest import Metric
 from hemoscope.preprocessing import Preprocess
+from training.figures import FEW
 from training.papers import REPORTED
 from training.plans import Plan
 from training.results import Result
@@ -28,6 +29,7 @@ COLUMNS = 4
 COLOURS = [*pyplot.get_cmap("tab10").colors]
 STYLES = ("-", "--", ":")
 NOTHING = "-"
+MARK = "(!)"
 
 
 def describe(preprocess: Preprocess) -> str:
@@ -55,7 +57,7 @@ def write_page(plan: Plan, results: Sequence[Result], page: Path) -> None:
         results: of what was done so far, in the plan's order.
         page: the Markdown file.
     """
-    done = [result for result in results if not result.failure]
+    done = [result for result in results if result.metrics]
     missing = [name for name in (*plan.configurations, *plan.ensembles) if name not in {r.name for r in results}]
     classifiers = [result for result in done if result.metric(CLASS_SET, "AUC any")]
     masks = [result for result in done if result.metric(MASK_SET, "Dice pooled")]
@@ -66,10 +68,18 @@ def write_page(plan: Plan, results: Sequence[Result], page: Path) -> None:
         "",
         "Made by `python -m training.compare`; do not edit it by hand. Research use, not a medical device.",
         "",
-        f"All were trained on the same patients and judged on the patients of fold {plan.fold}, on whom nothing was "
-        "trained; thresholds and calibration come from the validation side. Intervals are 95 %, by bootstrap over "
-        "patients. All start from random weights: what ImageNet weights would give is not shown. Figures of a few "
-        "epochs say what a network learns from little, not what it could learn.",
+        f"All share one deal of patients and are judged on those of fold {plan.fold}, on whom nothing was trained; "
+        "thresholds and calibration come from the validation side. On which data sets each was trained, and how many "
+        "slices it saw, is in the table of what they cost. All start from random weights: what ImageNet weights would "
+        "give is not shown. Figures of a few epochs say what a network learns from little, not what it could learn.",
+        "",
+        "Accuracy, F1, recall, precision and specificity are of the finding `hemorrhage`, at the upper threshold, "
+        "which is chosen for few false alarms: what is uncertain counts as not found. AUC depends on no threshold.",
+        "",
+        "Intervals are 95 %, by bootstrap over patients. Most slices of RSNA name neither patient nor study and stand "
+        "for a patient each: two of one patient may lie on two sides, unseen, and intervals on RSNA may be too narrow. "
+        f"{MARK} marks figures from fewer than {FEW} slices with blood: they say next to nothing. The test side of "
+        "`reader` had been read before, for its earlier releases; that of the others was read for this page.",
         "",
         *_leaks(done),
     ]
@@ -113,7 +123,7 @@ def _classifier_table(results: Sequence[Result], set_name: str) -> list[str]:
     rows = []
     for result in results:
         auc = result.metric(set_name, "AUC any")
-        each = [_plain(result.metric(set_name, name)) for name in names]
+        each = [_with_interval(result.metric(set_name, name)) for name in names]
         rows.append((f"`{result.name}`", _count(auc), _with_interval(auc), *each))
     return _table(header, rows)
 
@@ -147,7 +157,11 @@ def _ensemble_lines(results: Sequence[Result]) -> list[str]:
     found = {result.name: metric for result in ensembles if (metric := result.metric(CLASS_SET, "AUC any"))}
     if found:
         best = max(found, key=lambda name: found[name].value)
-        lines += [f"The best ensemble on RSNA slices is `{best}`: AUC {_with_interval(found[best])}.", ""]
+        lines += [
+            f"The best ensemble on RSNA slices is `{best}`: AUC {_with_interval(found[best])}. Which is the best, and "
+            "which member is, was read off the test side itself.",
+            "",
+        ]
     for result in ensembles:
         for metric in result.metrics:
             if metric.name.startswith("AUC any minus") and metric.low is not None and metric.high is not None:
@@ -213,7 +227,8 @@ def _plain(metric: Metric | None) -> str:
 def _with_interval(metric: Metric | None) -> str:
     if metric is None or metric.low is None or metric.high is None:
         return _plain(metric)
-    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
+    mark = f" {MARK}" if metric.positives < FEW else ""
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f}){mark}"
 
 
 def _count(metric: Metric | None) -> str:

@@ -40,7 +40,7 @@ from training.datasets.sample import BLOOD, NO_BLOOD
 from training.folds import FOLDS
 from training.saved import NETWORK_FILE, load_network
 from training.search_space import FEWEST_SLICES, Between, OneOf, Space, Value, change, changed, own_values, space_of
-from training.train import build, load_split, loss_outputs, run_folder, train, usable
+from training.train import Diverged, build, load_split, loss_outputs, run_folder, train, usable
 
 JOURNAL, TABLE, TRIALS = "search.journal", "search.csv", "search"
 STUDY, SETTINGS, OWN = "search", "settings", "own"
@@ -105,7 +105,7 @@ def search(what: Search, trials: int, data: Path, runs: Path, resume: bool = Fal
     study = _open(what, runs, resume)
     _put_back(study)
     shutil.rmtree(runs / what.name / TRIALS, ignore_errors=True)
-    if not study.trials:
+    if not any(OWN in trial.user_attrs and trial.state != TrialState.FAIL for trial in study.trials):
         study.enqueue_trial(own_values(what.config, space), {OWN: True})
     while (done := len(study.get_trials(states=DONE))) < trials:
         click.echo(f"Trial {done + 1} of {trials}")
@@ -200,6 +200,9 @@ def _objective(
 
     try:
         train(what.trial(values), place, what.fold, data, runs, resume=False, workers=workers, on_epoch=on_epoch)
+    except Diverged as error:
+        click.echo(f"  {error}")
+        return WORST
     finally:
         shutil.rmtree(runs / place, ignore_errors=True)  # the journal has what counts
         keras.utils.clear_session()

@@ -43,6 +43,10 @@ from training.optimizers import optimizer
 from training.saved import read_config, read_start
 
 
+class Diverged(BadData):
+    """A training whose loss is no number any more."""
+
+
 @dataclass
 class State:
     """What a training must remember beside its weights to go on."""
@@ -78,6 +82,7 @@ def train(
     Raises:
         BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
             and adjacent slices are asked for together.
+        Diverged: if a loss is no number any more; what was checkpointed before stays.
     """
     if config.synthetic and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
@@ -96,8 +101,9 @@ def train(
             "Choose another fold."
         )
     network = build(config)
-    begin = partial(_resume, network, config, run) if resume else partial(_start, network, config, run, runs, fold)
-    state = begin(writes=engine.first)
+    folds = _folds(config, runs)
+    begin = _resume if resume else partial(_start, runs=runs, fold=fold)
+    state = begin(network, config, run, folds, engine.first)
     fit = engine.fitter(network, lambda: build(config))
     validation = Batches(
         validation_set,
@@ -126,6 +132,10 @@ def train(
             shuffle=False,
         ).history
         row = {key: float(values[-1]) for key, values in logs.items()}
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
+            raise Diverged(
+                f"The loss of epoch {state.epoch + 1} of {name} is no number any more: a lower learning rate may help."
+            )
         row["learning_rate"] = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         state.seconds += time.monotonic() - began
         if engine.first:
@@ -180,7 +190,11 @@ def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
     if not path.is_file():
         sets = [name for name in LOADERS if (data / name).is_dir()]
         make_folds(load_samples(data, sets), unit=config.split).write(path)
-    return Folds.read(path, config.split).split(load_samples(data, config.sets), fold)
+    return _folds(config, runs).split(load_samples(data, config.sets), fold)
+
+
+def _folds(config: TrainConfig, runs: Path) -> Folds:
+    return Folds.read(runs / FILES[config.split], config.split)
 
 
 def usable(samples: list[Sample], config: TrainConfig, boxes: bool = False) -> list[Sample]:
@@ -249,7 +263,9 @@ def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: i
     )
 
 
-def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fold: int, writes: bool = True) -> State:
+def _start(
+    network: keras.Model, config: TrainConfig, run: Path, folds: Folds, writes: bool, runs: Path, fold: int
+) -> State:
     if (run / "state.json").exists():
         raise BadData(f"{run} holds a training already: go on with --resume, or move it away.")
     if config.initial is not None and config.initial.endswith(".npz"):
@@ -262,21 +278,24 @@ def _start(network: keras.Model, config: TrainConfig, run: Path, runs: Path, fol
                 f"This training starts from {config.initial}: run `python -m training.train {config.initial} "
                 f"--fold {fold}` first."
             )
+        folds.check(initial.parent)
         with _without_optimizer(network):
             part.load_weights(initial)
     if writes:
         run.mkdir(parents=True, exist_ok=True)
         (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
+        folds.sign(run)
         (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
         if config.share_of_start:
             remember_start(network.get_weights(), run)
     return State()
 
 
-def _resume(network: keras.Model, config: TrainConfig, run: Path, writes: bool = True) -> State:
+def _resume(network: keras.Model, config: TrainConfig, run: Path, folds: Folds, writes: bool) -> State:
     state = read_state(config, run)
     if state is None:
         raise BadData(f"{run} holds no training to resume.")
+    folds.check(run)
     network.optimizer.build(network.trainable_variables)
     network.load_weights(run / f"state_{state.epoch}.weights.h5")
     if writes:

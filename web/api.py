@@ -63,7 +63,7 @@ def _include(values: Sequence[str]) -> frozenset[str]:
 
 def _pieces(result: Reading, include: frozenset[str], most_pictures: int) -> list[bytes]:
     """One result as JSON, slice by slice: pictures as text are long, and no second copy of them is ever made."""
-    made = record(result.name, result.findings) | {"notes": list(result.notes)}
+    made = record(result.name, result.findings)
     if not include:
         return [_json(made)]
     plan = pictures.plan(result.findings, result.scan.hu.shape, most_pictures)

@@ -39,11 +39,6 @@ class Reading:
     findings: "Findings"
     manifest: "Manifest"
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the model and the file's reader have to say of the input."""
-        return self.findings.notes
-
 
 @dataclass(frozen=True)
 class Failure:

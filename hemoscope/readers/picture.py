@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from hemoscope.errors import BadScan
-from hemoscope.readers.limits import MAX_PIXELS, refuse_absurd_size
+from hemoscope.readers.limits import MAX_FRAMES, MAX_PIXELS, refuse_absurd_size
 from hemoscope.readers.quiet import quiet
 from hemoscope.scan import Scan, Window
 
@@ -20,6 +20,8 @@ _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _SPREAD = 24  # of red, green and blue in one pixel, 0..255: JPEG's rounding of chroma stays below
 _COLOURED = 0.001  # of the pixels may be coloured more
 _FEW_VALUES = 4  # a mask, a drawing or nothing
+_LARGEST_16_BIT = 65535
+_DIM = 8192  # of 65535: a window has its white above it, 12-bit values and HU + 1024 end at 4095
 _WHITE_IS_ZERO = 0  # TIFF tag 262, PhotometricInterpretation
 
 
@@ -32,7 +34,8 @@ def read_picture(data: bytes, window: Window, max_pixels: int = MAX_PIXELS) -> S
         max_pixels: refuse more pixels than this, before decoding.
 
     Raises:
-        BadScan: for damaged, coloured, animated, black-and-white or floating point pictures, and absurd sizes.
+        BadScan: for damaged, coloured, animated, black-and-white or floating point pictures, absurd sizes, and 16-bit
+            pictures that hold fewer bits.
     """
     with quiet():
         try:
@@ -52,21 +55,54 @@ def read_picture(data: bytes, window: Window, max_pixels: int = MAX_PIXELS) -> S
 
 def _pages(data: bytes, max_pixels: int) -> tuple[list[NDArray[np.float32]], list[str]]:
     with Image.open(BytesIO(data), formats=_FORMATS) as picture:
-        count = getattr(picture, "n_frames", 1)
+        count = _count(picture)
+        picture.seek(0)
         columns, rows = picture.size
         refuse_absurd_size(count, rows, columns, max_pixels)
         if count > 1 and picture.format != "TIFF":
             raise BadScan(f"The {picture.format} picture is animated, with {count} frames: a CT slice does not move.")
-        pages = []
+        pages, brightest = [], []
         for index in range(count):
             picture.seek(index)
             if picture.size != (columns, rows):
                 raise BadScan(f"Page {index + 1} of the TIFF differs from page 1 in size: the pages are no stack.")
             pages.append(_unit_grey(picture))
+            if picture.mode in _GREY_16_BIT:
+                brightest.append(int(np.asarray(picture).max()))
         if len({page.shape for page in pages}) > 1:
             raise BadScan("The pages of the TIFF are turned differently: they are no stack.")
+        _refuse_fewer_bits(brightest)
         lossy = picture.format == "JPEG" or picture.info.get("compression") == "jpeg"
     return pages, ["JPEG compression is lossy: it can blur or hide small and faint bleeds."] if lossy else []
+
+
+def _count(picture: Image.Image) -> int:
+    """How many images a file holds. Asked for all of them, Pillow takes seconds for a TIFF of some ten thousand pages.
+
+    Raises:
+        BadScan: for a TIFF with more than are read, without counting on.
+    """
+    if picture.format != "TIFF":
+        return int(getattr(picture, "n_frames", 1))
+    for index in range(1, MAX_FRAMES + 1):
+        try:
+            picture.seek(index)
+        except EOFError:
+            return index
+    raise BadScan(f"The TIFF has more than {MAX_FRAMES} pages: 1 to {MAX_FRAMES} are read.")
+
+
+def _refuse_fewer_bits(brightest: list[int]) -> None:
+    """Refuse 12-bit values in 16 bits: read as a window over all 16 bits they would be nearly black, and no blood.
+
+    Args:
+        brightest: the largest stored value of each 16-bit page; pages without a head may be dark.
+    """
+    if brightest and max(brightest) < _DIM:
+        raise BadScan(
+            f"The picture has 16 bits and nothing brighter than {max(brightest)} of {_LARGEST_16_BIT}: these look like "
+            "12-bit values, not a window. Save it windowed to the full range, or choose the DICOM file."
+        )
 
 
 def _unit_grey(picture: Image.Image) -> NDArray[np.float32]:
@@ -83,15 +119,15 @@ def _unit_grey(picture: Image.Image) -> NDArray[np.float32]:
         raise BadScan(
             f"The picture holds at most {_FEW_VALUES} different grey values: this is a mask or an empty image."
         )
-    return grey.astype(np.float32) / np.float32(65535 if wide else 255)
+    return grey.astype(np.float32) / np.float32(_LARGEST_16_BIT if wide else 255)
 
 
 def _grey_16_bit(picture: Image.Image) -> NDArray[np.uint16]:
     grey = np.asarray(ImageOps.exif_transpose(picture)).astype(np.int32)
-    if grey.min() < 0 or grey.max() > 65535:
+    if grey.min() < 0 or grey.max() > _LARGEST_16_BIT:
         raise BadScan("The picture has values outside 0 to 65535: 8 and 16 bit pictures are read.")
     if getattr(picture, "tag_v2", {}).get(262) == _WHITE_IS_ZERO:
-        grey = 65535 - grey
+        grey = _LARGEST_16_BIT - grey
     return grey.astype(np.uint16)
 
 

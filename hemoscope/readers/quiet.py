@@ -7,9 +7,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-_ONE_AT_A_TIME = threading.Lock()
+from contextlib import ExitStack, contextmanager
 
 
 class _Nothing(logging.Filter):
@@ -18,23 +16,47 @@ class _Nothing(logging.Filter):
 
 
 _NOTHING = _Nothing()
+_LOGGERS = ("pydicom", "PIL", "PIL.TiffImagePlugin", "PIL.PngImagePlugin")
+
+
+class _Silence:
+    """Begins with the first of the threads that want it and ends with the last one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted_by = 0
+        self._undo = ExitStack()
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._wanted_by == 0:
+                self._undo.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                for logger in map(logging.getLogger, _LOGGERS):
+                    logger.addFilter(_NOTHING)
+                    self._undo.callback(logger.removeFilter, _NOTHING)
+            self._wanted_by += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted_by -= 1
+            if self._wanted_by == 0:
+                self._undo.close()
+
+
+_SILENCE = _Silence()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence warnings and the log of pydicom and Pillow.
 
-    The warning filters belong to the whole process, so one thread at a time: without the lock, two threads that
-    restore them in another order than they saved them would let a patient's name through. Parsing takes about a
-    millisecond; pixels of DICOM files are decoded outside.
+    The warning filters belong to the whole process: two threads that each restored them in another order than they
+    saved them would let a patient's name through. So the first thread that comes in sets them and the last one that
+    leaves restores them. Nobody waits for another's reading, however long it takes.
     """
-    loggers = [logging.getLogger(name) for name in ("pydicom", "PIL", "PIL.TiffImagePlugin", "PIL.PngImagePlugin")]
-    with _ONE_AT_A_TIME, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.addFilter(_NOTHING)
-        try:
-            yield
-        finally:
-            for logger in loggers:
-                logger.removeFilter(_NOTHING)
+    _SILENCE.begin()
+    try:
+        yield
+    finally:
+        _SILENCE.end()

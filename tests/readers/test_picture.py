@@ -105,11 +105,44 @@ def test_pages_of_different_size_are_refused() -> None:
         read_bytes(data)
 
 
+def test_pages_of_a_tiff_are_counted_up_to_the_limit_only() -> None:
+    side, pages, page_bytes = 16, 40_000, 2 + 8 * 12 + 4
+    strip = bytes(range(side)) * side
+    first = 8 + len(strip)
+    # Width, length, bits, no compression, black is zero, one strip: where, rows, bytes (TIFF 6.0, section 4).
+    tags = ((256, side), (257, side), (258, 8), (259, 1), (262, 1), (273, 8), (278, side), (279, len(strip)))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    ends = [first + page_bytes * (page + 1) for page in range(pages - 1)] + [0]
+    directories = b"".join(struct.pack("<H", len(tags)) + entries + struct.pack("<I", end) for end in ends)
+    with pytest.raises(BadScan, match="The TIFF has more than 2048 pages: 1 to 2048 are read"):
+        read_bytes(struct.pack("<2sHI", b"II", 42, first) + strip + directories)
+    assert read_bytes(struct.pack("<2sHI", b"II", 42, first) + strip + directories[-page_bytes:]).hu.shape[0] == 1
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_animation_is_refused(kind: str) -> None:
     data = picture_bytes(grey_picture(), kind, save_all=True, append_images=[Image.fromarray(255 - GREY)], duration=100)
     with pytest.raises(BadScan, match=f"The {kind} picture is animated, with 2 frames"):
         read_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_12_bit_values_in_16_bits_are_refused_and_not_read_as_black(kind: str) -> None:
+    stored = GREY.astype(np.uint16) * 17 + 24  # up to 217 * 17 + 24 of 4095, as HU + 1024 would be
+    with pytest.raises(BadScan, match=r"nothing brighter than 3747 of 65535: these look like 12-bit values"):
+        read_bytes(picture_bytes(Image.fromarray(stored), kind))
+
+
+def test_12_bit_values_whose_zero_is_white_are_refused_too() -> None:
+    data = picture_bytes(Image.fromarray(GREY.astype(np.uint16) * 17), "TIFF", tiffinfo={262: 0})
+    with pytest.raises(BadScan, match=r"nothing brighter than 3723 of 65535"):
+        read_bytes(data)
+
+
+def test_a_dark_page_among_others_of_16_bits_is_read() -> None:
+    dark, bright = (Image.fromarray(GREY.astype(np.uint16) * factor) for factor in (3, 257))
+    scan = read_bytes(picture_bytes(dark, "TIFF", save_all=True, append_images=[bright]))
+    assert scan.hu[0].max() == pytest.approx(219 * 3 / 65535 * 80, abs=1e-4)
 
 
 def coloured(share: float) -> Image.Image:

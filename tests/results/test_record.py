@@ -40,6 +40,7 @@ def test_record_is_the_stable_object():
         "area_px": 501,
         "area_mm2": 120.46,
         "seconds": 0.024,
+        "notes": ["A note."],
     }
     made = record("scans/one.dcm", findings())
     assert made == expected

@@ -90,6 +90,33 @@ def test_what_is_done_is_skipped_and_what_was_stopped_goes_on(done, data, regist
     assert "other settings (patience)" in read_result(done / "again" / "other.json").failure
 
 
+def test_what_fails_later_keeps_its_earlier_figures(done, data, registry, monkeypatch):
+    def fails(*_):
+        raise BadData("The disk is full.")
+
+    compare(PLAN, data, done / "runs", done / "later.md", only=("tiny",))
+    monkeypatch.setattr(module, "export", fails)
+    (done / "runs" / "weights" / "tiny" / "manifest.json").unlink()
+    compare(PLAN, data, done / "runs", done / "later.md", only=("tiny",))
+    result = read_result(done / "later" / "tiny.json")
+    assert result.failure == "The disk is full." and result.metrics
+    page = (done / "later.md").read_text()
+    assert "- `tiny`: The disk is full." in page and "| `tiny` |" in page
+
+
+def test_the_page_is_drawn_anew_without_data(done, tmp_path):
+    replace(read_result(done / "results" / "tiny.json"), name="reader").write(tmp_path / "results")
+    page = tmp_path / "results.md"
+    said = CliRunner().invoke(main, ["papers", "--page", str(page), "--draw"], env={"HEMOSCOPE_DATA": None})
+    assert said.exit_code == 0 and "| `reader` |" in page.read_text()
+
+
+def test_without_data_nothing_is_compared(tmp_path):
+    said = CliRunner().invoke(main, ["papers", "--page", str(tmp_path / "a.md")], env={"HEMOSCOPE_DATA": None})
+    assert said.exit_code == 2 and "--data or HEMOSCOPE_DATA" in said.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_network_newer_than_its_figures_is_judged_again(done, data, registry, monkeypatch):
     calls = []
     monkeypatch.setattr(module, "evaluate", lambda name, *rest: calls.append(name))

@@ -421,6 +421,19 @@ def test_missing_folders_sets_and_tables_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "lacks"), [("ct_ich", "label_trusted"), ("phe_sich", "beside_positive"), ("rsna", "study")]
+)
+def test_a_table_that_lacks_a_column_is_named(tmp_path, name, lacks):
+    (tmp_path / name / "images").mkdir(parents=True)
+    columns = dict.fromkeys(("file", "patient", "slice", "mask", "label_trusted", "beside_positive", *CLASSES), "0")
+    columns.pop(lacks, None)
+    (tmp_path / name / "labels.csv").write_text(f"{','.join(columns)}\n{','.join(columns.values())}\n")
+    (tmp_path / name / "boxes.csv").write_text("file,class,x0,y0,x1,y1\n0,epidural,1,2,3,4\n")
+    with pytest.raises(BadData, match=f"A table of .*{name} cannot be understood: KeyError, '{lacks}'"):
+        load_samples(tmp_path, [name])
+
+
+@pytest.mark.parametrize(
     "change", [{"any": "0"}, {"epidural": "2"}, {"subdural": ""}, {"epidural": "0", "any": "1"}, {"any": "nan"}]
 )
 def test_labels_that_contradict_themselves_are_refused(change):

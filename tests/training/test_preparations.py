@@ -13,7 +13,7 @@ from hemoscope.phantom import Bleed, make_phantom
 from hemoscope.preprocessing import BACKGROUND_GREY, Preprocess, intracranial_mask
 from hemoscope.readers import read_file
 from hemoscope.scan import BRAIN, Scan, Window
-from training.cards import preparation_limits
+from training.cards import card_of, preparation_limits
 from training.configs import CONFIGS
 from training.datasets import load_samples
 from training.datasets.sample import Sample
@@ -290,6 +290,12 @@ def test_the_card_names_clipped_windows_set_by_set():
 
 def test_the_card_of_exact_windows_names_none():
     assert len(preparation_limits(THREE_WINDOWS, [picture("rsna", None)])) == 1
+
+
+def test_the_card_of_a_split_by_slice_says_what_its_figures_are():
+    limits = card_of("two_branch_by_slice", CONFIGS["two_branch_by_slice"], ["mask"]).limits
+    assert any(limit.startswith("Split by slice: slices of its test patients were trained on.") for limit in limits)
+    assert not any("Split by slice" in limit for limit in card_of("vgg16", CONFIGS["vgg16"], ["logits"]).limits)
 
 
 def test_the_card_says_who_has_no_neighbours_and_that_single_files_have_none():

@@ -130,6 +130,27 @@ def test_a_trial_below_the_median_is_pruned_and_counts_as_done(data, tmp_path, s
     assert [(row["trial"], row["score"], row["epochs"]) for row in table_of(tmp_path / "runs")][-1] == ("4", "0.3", "1")
 
 
+def test_settings_whose_first_trial_failed_are_tried_again(data, tmp_path, scripted, monkeypatch):
+    def fails(*_, **__):
+        raise BadData("Something is missing.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", fails)
+        with pytest.raises(BadData, match="Something is missing"):
+            search(WHAT, 1, data, tmp_path / "runs")
+    scripted.curves = [[0.5, 0.5]]
+    study = search(WHAT, 1, data, tmp_path / "runs", resume=True)
+    assert "learning_rate" in study.best_trial.params and module.OWN in study.best_trial.user_attrs
+
+
+def test_a_trial_whose_loss_is_no_number_scores_nothing(data, tmp_path, scripted, monkeypatch):
+    def diverges(*_, **__):
+        raise module.Diverged("The loss is no number any more.")
+
+    monkeypatch.setattr(module, "train", diverges)
+    assert search(WHAT, 1, data, tmp_path / "runs").best_value == 0
+
+
 def test_a_search_goes_on_with_new_trials(data, tmp_path, scripted):
     scripted.curves = [[0.5, number / 10] for number in range(6)]
     search(WHAT, 2, data, tmp_path / "runs")

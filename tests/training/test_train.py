@@ -25,6 +25,8 @@ from training import train as module
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import load_samples
 from training.datasets.sample import Box, Sample
+from training.evaluate import evaluate
+from training.folds import Folds
 from training.networks import NETWORKS
 from training.saved import read_start, write_start
 from training.train import State, build, draw_weights, load_split, main, train, usable
@@ -48,6 +50,9 @@ TINY = TrainConfig(
     keep="last",
     precision="float32",
 )
+
+
+NO_FOLDS = Folds({})
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +115,7 @@ def test_a_run_leaves_what_its_description_says(straight):
     assert names == {
         "config.json",
         "preprocess.json",
+        "split.sha256",
         "network.keras",
         "network.weights.h5",
         "state.json",
@@ -233,10 +239,28 @@ def test_a_missing_first_training_is_named_with_its_command(data, straight):
     assert not (straight.parent.parent / "next").exists()
 
 
+def test_a_training_on_other_folds_is_not_gone_on_with(data, straight, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(straight.parent.parent, runs)
+    folds = Folds.read(runs / "folds.csv")
+    Folds({group: ((fold + 1) % 5, part) for group, (fold, part) in folds.places.items()}).write(runs / "folds.csv")
+    with pytest.raises(BadData, match="trained on other folds"):
+        train(TINY, "tiny", 0, data, runs, resume=True)
+    with pytest.raises(BadData, match="trained on other folds"):
+        train(replace(TINY, initial="tiny"), "next", 0, data, runs, resume=False)
+    with pytest.raises(BadData, match="trained on other folds"):
+        evaluate("tiny", [0], data, runs)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(data, tmp_path):
+    with pytest.raises(BadData, match="no number any more: a lower learning rate"):
+        train(replace(TINY, learning_rate=1e30), "tiny", 0, data, tmp_path, resume=False)
+
+
 def test_a_training_starts_from_the_one_before(straight, tmp_path):
     config = replace(TINY, initial="tiny", preprocess=Preprocess(48, (BRAIN,)))
     network, runs = build(config), straight.parent.parent
-    module._start(network, config, tmp_path / "next", runs, fold=0)
+    module._start(network, config, tmp_path / "next", Folds.read(runs / "folds.csv"), False, runs, fold=0)
     earlier = keras.saving.load_model(straight / "network.keras", compile=False)
     for one, two in zip(network.get_weights(), earlier.get_weights(), strict=True):
         assert (one == two).all()
@@ -246,7 +270,7 @@ def test_a_training_starts_from_exported_weights(straight, tmp_path):
     write_start(straight / "network.keras", tmp_path / "start.npz")
     config = replace(TINY, initial=str(tmp_path / "start.npz"), preprocess=Preprocess(48, (BRAIN,)))
     network = build(config)
-    module._start(network, config, tmp_path / "next", tmp_path, fold=0)
+    module._start(network, config, tmp_path / "next", NO_FOLDS, False, tmp_path, fold=0)
     trained = keras.saving.load_model(straight / "network.keras", compile=False)
     for one, two in zip(network.get_weights(), trained.get_weights(), strict=True):
         assert one.dtype == two.dtype

@@ -76,6 +76,7 @@ def test_result_shows_decision_bars_area_and_downloads(client: FlaskClient, bloo
     assert text.count("as the window 40/80 HU") == 1
     made = json.loads(download(text, "slice_1.json"))
     assert (made["path"], made["finding"], made["area_px"], made["area_mm2"]) == ("slice 1.png", "hemorrhage", 64, None)
+    assert [note.split(":")[0] for note in made["notes"]] == ["The file is a picture"]
     mask = np.asarray(Image.open(io.BytesIO(download(text, "slice_1-mask.png"))))
     assert mask.shape == (64, 80)
     assert mask[20:28, 30:38].min() == 255

@@ -37,5 +37,8 @@ def load_samples(data: Path, sets: Iterable[str]) -> list[Sample]:
             raise BadData(f"There is no data set {name!r}; there are {', '.join(LOADERS)}.")
         if not (data / name).is_dir():
             raise BadData(f"{data} has no folder {name}; docs/how-to/data.md says how to lay it out.")
-        samples += LOADERS[name](data / name)
+        try:
+            samples += LOADERS[name](data / name)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:  # a column or a value that is not there
+            raise BadData(f"A table of {data / name} cannot be understood: {type(error).__name__}, {error}.") from None
     return samples
