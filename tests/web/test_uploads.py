@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from hemoscope.phantom import sample_slice
 from tests.mutations import mutations
@@ -152,6 +153,22 @@ def test_a_file_of_too_many_slices_is_told_in_slices(make_app: Callable[..., Fla
         "The file has 3 slices of 1024 x 1024 pixels, 3.1 million together. This server reads up to 1.0 million of a "
         "file, for example 3 slices of 512 x 512: send fewer slices in a file."
     )
+
+
+def test_pages_beyond_the_limit_are_not_counted(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's own count goes through all pages, and takes seconds for a TIFF of some ten thousand."""
+    counts: list[str] = []
+    monkeypatch.setattr(TiffImageFile, "n_frames", property(lambda file: counts.append("all") or 1))
+    monkeypatch.setattr("hemoscope.readers.limits.MAX_FRAMES", 2)
+    monkeypatch.setattr("hemoscope.readers.picture.MAX_FRAMES", 2)
+    pages = [Image.new("L", (64, 64), grey) for grey in range(4)]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    counts.clear()  # Pillow's writer counts too
+    data = {"files": (io.BytesIO(file.getvalue()), "a.tif")}
+    (made,) = client.post("/api/v1/read", data=data).json["results"]
+    assert made["error"] == "The TIFF has more than 2 pages: 1 to 2 are read."
+    assert counts == []
 
 
 def test_control_characters_and_length_of_a_name_are_bounded(client: FlaskClient, blood_png: bytes) -> None:
