@@ -116,7 +116,7 @@ def test_a_real_sample_is_the_serving_tensor_of_its_slice_in_the_whole_scan(data
 
 def test_a_real_dicom_series_is_read_in_the_order_of_its_positions(data_folder, tmp_path):
     folder = data_folder / "dicom" / "ge_head_tilt"
-    files = sorted(folder.glob("*.dcm"))
+    files = sorted(file.resolve() for file in folder.glob("*.dcm"))
     write_own(tmp_path / "own", [(file, "P") for file in reversed(files)])
     samples = load_samples(tmp_path, ["own"])
     # All slices have the same tilt: the height along the body orders them as the height along their normal does.
