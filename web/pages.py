@@ -11,8 +11,7 @@ import cv2
 from flask import Blueprint, Response, abort, current_app, redirect, render_template, request, stream_template, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
-from hemoscope.manifest import EnsembleManifest, NetworkManifest
+from hemoscope.errors import BadRequest, UnknownModel
 from hemoscope.preprocessing import WINDOWS
 from hemoscope.scan import BRAIN, Window
 from web import pictures
@@ -100,16 +99,9 @@ def _asked() -> Asked:
 
 def _start_page(problem: str = "", problem_field: str = "") -> str:
     """The form, with what was asked for still in it, and where something was wrong, what and in which field."""
-    manifests: tuple[NetworkManifest | EnsembleManifest, ...] = ()
-    trouble = ""
-    try:
-        manifests = engine().manifests()
-    except HemoscopeError as error:
-        trouble = str(error)
     return render_template(
         "start.html",
-        manifests=manifests,
-        trouble=trouble,
+        manifests=engine().manifests(),
         problem=problem,
         problem_field=problem_field,
         asked=_asked(),
