@@ -25,6 +25,7 @@ from hemoscope.graph import open_graph
 from hemoscope.manifest import FILE, EnsembleManifest, Metric, NetworkManifest, read_graph, read_manifest
 from hemoscope.metrics import auc, bootstrap_interval
 from training.alignment import PICTURE, draw_alignment
+from training.checkpoints import finished, read_state, run_folder
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import read_table
 from training.ensemble import make_ensemble
@@ -35,7 +36,7 @@ from training.plans import PLANS, Plan
 from training.results import Result, kept_curves, read_log, read_result
 from training.results_page import ALIGNMENT_SUFFIX, describe, write_page
 from training.saved import NETWORK_FILE
-from training.train import finished, read_state, run_folder, steps_to, train
+from training.train import steps_to, train
 
 log = logging.getLogger(__name__)
 

@@ -32,12 +32,13 @@ from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, task_of
 from hemoscope.preprocessing import Preprocess
 from training.cards import Check, card_of, preparation_limits, source_of, write_card
+from training.checkpoints import run_folder
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import read_rule, read_split
 from training.folds import FILES, FOLDS, Folds
 from training.saved import NETWORK_FILE, START_FILE, load_network, read_config, read_preprocess, write_start
-from training.train import run_folder, steps_to, usable
+from training.train import steps_to, usable
 
 GRAPH = "network.onnx"
 CHECKED_SLICES = 32

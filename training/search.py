@@ -35,12 +35,13 @@ from hemoscope.labels import ANY, CLASSES
 from hemoscope.metrics import Counts, auc, known
 from training.batches import Batches, Draw
 from training.cache import prepare
+from training.checkpoints import run_folder
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import BLOOD, NO_BLOOD
 from training.folds import FOLDS
 from training.saved import NETWORK_FILE, load_network
 from training.search_space import FEWEST_SLICES, Between, OneOf, Space, Value, change, changed, own_values, space_of
-from training.train import Diverged, build, load_split, loss_outputs, run_folder, train, usable
+from training.train import Diverged, build, load_split, loss_outputs, train, usable
 
 JOURNAL, TABLE, TRIALS = "search.journal", "search.csv", "search"
 STUDY, SETTINGS, OWN = "search", "settings", "own"

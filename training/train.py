@@ -7,15 +7,11 @@ In: a configuration's name, the data folder, the fold. Out: `runs/NAME/fold_K/`:
 Every epoch ends with a checkpoint; a training killed in the middle of an epoch repeats that epoch on `--resume`.
 """
 
-import csv
-import json
 import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +23,8 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
+from training import checkpoints
 from training.augment import Augment
-from training.averaging import mean_of_epochs, remember_start, with_start
 from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_draws
 from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
@@ -40,21 +36,10 @@ from training.folds import FILES, FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
 from training.networks import NETWORKS
 from training.optimizers import optimizer
-from training.saved import read_config, read_start
 
 
 class Diverged(BadData):
     """A training whose loss is no number any more."""
-
-
-@dataclass
-class State:
-    """What a training must remember beside its weights to go on."""
-
-    epoch: int = 0
-    best_loss: float = math.inf
-    best_epoch: int = -1
-    seconds: float = 0.0
 
 
 def train(
@@ -86,7 +71,7 @@ def train(
     """
     if config.synthetic and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
-    engine, run = engine or Engine(), run_folder(runs, name, fold)
+    engine, run = engine or Engine(), checkpoints.run_folder(runs, name, fold)
     keras.utils.set_random_seed(config.seed + fold)
     keras.mixed_precision.set_global_policy(config.precision)
     sides = engine.in_turn(load_split)(config, fold, data, runs)
@@ -102,7 +87,7 @@ def train(
         )
     network = build(config)
     folds = _folds(config, runs)
-    begin = _resume if resume else partial(_start, runs=runs, fold=fold)
+    begin = checkpoints.resume if resume else partial(checkpoints.start, runs=runs, fold=fold)
     state = begin(network, config, run, folds, engine.first)
     fit = engine.fitter(network, lambda: build(config))
     validation = Batches(
@@ -119,7 +104,7 @@ def train(
 
     reseeding = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: reseed(epoch))
 
-    while not finished(config, state):
+    while not checkpoints.finished(config, state):
         began = time.monotonic()
         batches = _epoch(train_set, config, loss_outputs(network), state.epoch, fold, workers)
         logs = fit(
@@ -139,43 +124,13 @@ def train(
         row["learning_rate"] = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         state.seconds += time.monotonic() - began
         if engine.first:
-            _end_epoch(network, config, state, row, run)
+            checkpoints.end_epoch(network, config, state, row, run)
         else:
-            _judge(state, row)
+            checkpoints.judge(state, row)
             state.epoch += 1
         if on_epoch is not None:
             on_epoch(state.epoch, row)
     return run
-
-
-def run_folder(runs: Path, name: str, fold: int) -> Path:
-    """Where a training writes."""
-    return runs / name / f"fold_{fold}"
-
-
-def read_state(config: TrainConfig, run: Path) -> State | None:
-    """How far a training is, or None where it was not begun.
-
-    Raises:
-        BadData: if it was begun with other settings than the configuration's.
-    """
-    if not (run / "state.json").is_file():
-        return None
-    now = json.loads(json.dumps(asdict(config)))
-    before = now | _defaults() | read_config(run)  # a setting that came later was at its default then
-    other = sorted(key for key in before if before[key] != now.get(key))
-    if other:
-        raise BadData(
-            f"{run} was begun with other settings ({', '.join(other)}). Take them back to resume it, or move it away "
-            "to begin anew."
-        )
-    return State(**json.loads((run / "state.json").read_text()))
-
-
-def finished(config: TrainConfig, state: State) -> bool:
-    """Whether nothing is left to train: all epochs are done, or no better one came for long enough."""
-    impatient = config.patience is not None and state.epoch - 1 - state.best_epoch >= config.patience
-    return state.epoch >= config.epochs or impatient
 
 
 def steps_to(name: str) -> list[str]:
@@ -261,132 +216,6 @@ def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: i
         seed=seed,
         workers=workers,
     )
-
-
-def _start(
-    network: keras.Model, config: TrainConfig, run: Path, folds: Folds, writes: bool, runs: Path, fold: int
-) -> State:
-    if (run / "state.json").exists():
-        raise BadData(f"{run} holds a training already: go on with --resume, or move it away.")
-    if config.initial is not None and config.initial.endswith(".npz"):
-        read_start(Path(config.initial), network)
-    elif config.initial is not None:
-        part = network.get_layer(config.initial_layer) if config.initial_layer else network
-        initial = run_folder(runs, config.initial, fold) / "network.weights.h5"
-        if not initial.is_file():
-            raise BadData(
-                f"This training starts from {config.initial}: run `python -m training.train {config.initial} "
-                f"--fold {fold}` first."
-            )
-        folds.check(initial.parent)
-        with _without_optimizer(network):
-            part.load_weights(initial)
-    if writes:
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
-        folds.sign(run)
-        (run / "preprocess.json").write_text(json.dumps(config.preprocess.to_dict(), indent=2))
-        if config.share_of_start:
-            remember_start(network.get_weights(), run)
-    return State()
-
-
-def _resume(network: keras.Model, config: TrainConfig, run: Path, folds: Folds, writes: bool) -> State:
-    state = read_state(config, run)
-    if state is None:
-        raise BadData(f"{run} holds no training to resume.")
-    folds.check(run)
-    network.optimizer.build(network.trainable_variables)
-    network.load_weights(run / f"state_{state.epoch}.weights.h5")
-    if writes:
-        _forget_unfinished(state.epoch, run)
-    return state
-
-
-def _defaults() -> dict[str, Any]:
-    """The settings that a configuration need not name, as they are stored."""
-    plain = {f.name: f.default for f in fields(TrainConfig) if f.default is not MISSING}
-    made = {f.name: f.default_factory() for f in fields(TrainConfig) if f.default_factory is not MISSING}
-    return plain | made
-
-
-def _forget_unfinished(epoch: int, run: Path) -> None:
-    """Drop what the CSV log holds of an epoch that was logged but not checkpointed before a kill."""
-    path = run / "log.csv"
-    head, *rows = path.read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join([head, *rows[:epoch]]) + "\n", encoding="utf-8")
-
-
-def _judge(state: State, row: dict[str, float]) -> bool:
-    """Whether this epoch is the best so far; the state remembers it."""
-    better = row["val_loss"] < state.best_loss
-    if better:
-        state.best_loss, state.best_epoch = row["val_loss"], state.epoch
-    return better
-
-
-def _end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict[str, float], run: Path) -> None:
-    better = _judge(state, row)
-    if better or config.keep == "last":
-        with _kept_weights(network, config, state.epoch, run):
-            _save_network(network, run)
-    _log(row, state.epoch, run)
-    state.epoch += 1
-    network.save_weights(run / f"state_{state.epoch}.weights.h5")
-    # The state names its weights, and is replaced in one move: a kill leaves either the old pair or the new one.
-    temporary = run / "state.json.new"
-    temporary.write_text(json.dumps(asdict(state)))
-    temporary.replace(run / "state.json")
-    for old in run.glob("state_*.weights.h5"):
-        if old.name != f"state_{state.epoch}.weights.h5":
-            old.unlink()
-
-
-def _save_network(network: keras.Model, run: Path) -> None:
-    """The network in float32 and without the optimizer: `.keras` for use, `.weights.h5` to start from."""
-    with _without_optimizer(network):
-        network.save(run / "network.keras")
-        network.save_weights(run / "network.weights.h5")
-
-
-@contextmanager
-def _kept_weights(network: keras.Model, config: TrainConfig, epoch: int, run: Path) -> Iterator[None]:
-    """Inside, the network has the weights that are kept, see `averaging`."""
-    own = network.get_weights()
-    kept = mean_of_epochs(own, config.mean_of_last, epoch, run) if config.mean_of_last else own
-    network.set_weights(with_start(kept, config.share_of_start, run) if config.share_of_start else kept)
-    try:
-        yield
-    finally:
-        network.set_weights(own)
-
-
-@contextmanager
-def _without_optimizer(network: keras.Model) -> Iterator[None]:
-    """Its state triples a file, and does not belong to a training that starts anew."""
-    optimizer, network.optimizer = network.optimizer, None
-    try:
-        yield
-    finally:
-        network.optimizer = optimizer
-
-
-def _log(row: dict[str, float], epoch: int, run: Path) -> None:
-    path = run / "log.csv"
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        if fresh:
-            table.writerow(("epoch", *row))
-        table.writerow((epoch, *(f"{value:.6g}" for value in row.values())))
-    try:
-        from tensorboard.summary import Writer
-    except ImportError:
-        return  # the CSV log holds the same
-    writer = Writer(str(run / "events"))
-    for key, value in row.items():
-        writer.add_scalar(key, value, step=epoch)
-    writer.close()
 
 
 def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:

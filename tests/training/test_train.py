@@ -21,7 +21,9 @@ from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN
+from training import checkpoints
 from training import train as module
+from training.checkpoints import State
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import load_samples
 from training.datasets.sample import Box, Sample
@@ -29,7 +31,7 @@ from training.evaluate import evaluate
 from training.folds import Folds
 from training.networks import NETWORKS
 from training.saved import read_start, write_start
-from training.train import State, build, draw_weights, load_split, main, train, usable
+from training.train import build, draw_weights, load_split, main, train, usable
 
 TINY = TrainConfig(
     network="reader",
@@ -260,7 +262,7 @@ def test_a_loss_that_is_no_number_stops_the_training(data, tmp_path):
 def test_a_training_starts_from_the_one_before(straight, tmp_path):
     config = replace(TINY, initial="tiny", preprocess=Preprocess(48, (BRAIN,)))
     network, runs = build(config), straight.parent.parent
-    module._start(network, config, tmp_path / "next", Folds.read(runs / "folds.csv"), False, runs, fold=0)
+    checkpoints.start(network, config, tmp_path / "next", Folds.read(runs / "folds.csv"), False, runs, fold=0)
     earlier = keras.saving.load_model(straight / "network.keras", compile=False)
     for one, two in zip(network.get_weights(), earlier.get_weights(), strict=True):
         assert (one == two).all()
@@ -270,7 +272,7 @@ def test_a_training_starts_from_exported_weights(straight, tmp_path):
     write_start(straight / "network.keras", tmp_path / "start.npz")
     config = replace(TINY, initial=str(tmp_path / "start.npz"), preprocess=Preprocess(48, (BRAIN,)))
     network = build(config)
-    module._start(network, config, tmp_path / "next", NO_FOLDS, False, tmp_path, fold=0)
+    checkpoints.start(network, config, tmp_path / "next", NO_FOLDS, False, tmp_path, fold=0)
     trained = keras.saving.load_model(straight / "network.keras", compile=False)
     for one, two in zip(network.get_weights(), trained.get_weights(), strict=True):
         assert one.dtype == two.dtype
@@ -291,7 +293,7 @@ def test_weights_of_another_network_or_none_are_refused(straight, tmp_path):
 
 def test_training_stops_when_patience_ends_and_keeps_the_best(data, straight, tmp_path, monkeypatch):
     losses, kept = iter([3.0, 2.0, 2.5, 2.1, 1.0]), []
-    end_epoch, save = module._end_epoch, module._save_network
+    end_epoch, save = checkpoints.end_epoch, checkpoints.save_network
 
     def scripted(network, config, state, row, run):
         end_epoch(network, config, state, row | {"val_loss": next(losses)}, run)
@@ -300,8 +302,8 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(data, straight, tm
         kept.append(json.loads((run / "state.json").read_text())["epoch"] if (run / "state.json").exists() else 0)
         save(network, run)
 
-    monkeypatch.setattr(module, "_end_epoch", scripted)
-    monkeypatch.setattr(module, "_save_network", counted)
+    monkeypatch.setattr(checkpoints, "end_epoch", scripted)
+    monkeypatch.setattr(checkpoints, "save_network", counted)
     run = train(replace(TINY, epochs=5, patience=2, keep="best"), "tiny", 0, data, tmp_path, resume=False)
     # Epoch 1 was the best; epochs 2 and 3 were not better.
     assert [row["epoch"] for row in log_of(run)] == ["0", "1", "2", "3"]
@@ -324,7 +326,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(data, straight, tm
 )
 def test_a_training_ends_with_its_epochs_or_its_patience(epoch, best_epoch, patience, ends):
     state = State(epoch=epoch, best_epoch=best_epoch)
-    assert module.finished(replace(TINY, epochs=20, patience=patience), state) is ends
+    assert checkpoints.finished(replace(TINY, epochs=20, patience=patience), state) is ends
 
 
 def test_two_trainings_draw_from_the_same_folds(data, straight):
