@@ -78,8 +78,9 @@ def write_page(plan: Plan, results: Sequence[Result], page: Path) -> None:
         "",
         "Intervals are 95 %, by bootstrap over patients. Most slices of RSNA name neither patient nor study and stand "
         "for a patient each: two of one patient may lie on two sides, unseen, and intervals on RSNA may be too narrow. "
-        f"{MARK} marks figures from fewer than {FEW} slices with blood: they say next to nothing. The test side of "
-        "`reader` had been read before, for its earlier releases; that of the others was read for this page.",
+        f"{MARK} marks figures from fewer than {FEW} slices with blood: they say next to nothing. The test side "
+        "had been read before for the releases of `reader`, `unet` and `two_branch`; for the others it was read for "
+        "this page.",
         "",
         *_leaks(done),
     ]

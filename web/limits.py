@@ -54,19 +54,11 @@ def _dicom_size(data: bytes) -> tuple[int, int, int]:
 def _picture_size(data: bytes) -> tuple[int, int, int]:
     from PIL import Image
 
-    from hemoscope.readers.limits import MAX_FRAMES
+    from hemoscope.readers.picture import count_images
 
     with Image.open(BytesIO(data)) as picture:
         columns, rows = picture.size
-        if picture.format != "TIFF":
-            return getattr(picture, "n_frames", 1), rows, columns
-        # No further than the readers count: Pillow takes seconds to count all pages of a TIFF of some ten thousand.
-        for index in range(1, MAX_FRAMES + 1):
-            try:
-                picture.seek(index)
-            except EOFError:
-                return index, rows, columns
-    return 0, 0, 0
+        return count_images(picture), rows, columns
 
 
 def _millions(pixels: int) -> str:

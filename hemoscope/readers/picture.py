@@ -55,7 +55,7 @@ def read_picture(data: bytes, window: Window, max_pixels: int = MAX_PIXELS) -> S
 
 def _pages(data: bytes, max_pixels: int) -> tuple[list[NDArray[np.float32]], list[str]]:
     with Image.open(BytesIO(data), formats=_FORMATS) as picture:
-        count = _count(picture)
+        count = count_images(picture)
         picture.seek(0)
         columns, rows = picture.size
         refuse_absurd_size(count, rows, columns, max_pixels)
@@ -76,7 +76,7 @@ def _pages(data: bytes, max_pixels: int) -> tuple[list[NDArray[np.float32]], lis
     return pages, ["JPEG compression is lossy: it can blur or hide small and faint bleeds."] if lossy else []
 
 
-def _count(picture: Image.Image) -> int:
+def count_images(picture: Image.Image) -> int:
     """How many images a file holds. Asked for all of them, Pillow takes seconds for a TIFF of some ten thousand pages.
 
     Raises:
