@@ -35,6 +35,7 @@ from training.distribution import CHOICES, Engine, choose_engine
 from training.folds import FILES, FOLDS, Folds, make_folds
 from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
 from training.networks import NETWORKS
+from training.networks.fused import fuse_normalisation
 from training.optimizers import optimizer
 
 
@@ -162,6 +163,7 @@ def usable(samples: list[Sample], config: TrainConfig, boxes: bool = False) -> l
 def build(config: TrainConfig) -> keras.Model:
     """The configuration's network, compiled."""
     network = NETWORKS[config.network](config.preprocess.size, config.preprocess.channels, **config.arguments)
+    fuse_normalisation(network)
     losses: dict[str, keras.losses.Loss | None] = dict.fromkeys(network.output_names)
     if "mask" in losses:
         losses["mask"] = MaskedPixelLoss(
