@@ -275,6 +275,20 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def basic_interval(
+    statistic: Callable[..., float], groups: ArrayLike, *columns: ArrayLike, resamples: int = 1000
+) -> tuple[float, float]:
+    """The interval of a statistic of 0 or more that resampling shifts, such as the expected calibration error.
+
+    Doubled entries look like miscalibration, so every resample's error is too high, and a percentile interval lies
+    above the value itself. The basic interval mirrors it at the value (Davison and Hinkley, Bootstrap Methods, 1997,
+    5.2). Arguments as for `bootstrap_interval`; low is not below 0.
+    """
+    low, high = bootstrap_interval(statistic, groups, *columns, resamples=resamples)
+    value = statistic(*map(np.asarray, columns))
+    return max(2 * value - high, 0.0), max(2 * value - low, 0.0)
+
+
 class ScoreHistogram:
     """Millions of pixels at the price of two histograms: AUC and counts at any threshold, to 1/bins.
 

@@ -9,6 +9,7 @@ from hemoscope.metrics import (
     ScoreHistogram,
     auc,
     average_precision,
+    basic_interval,
     bootstrap_interval,
     known,
     mean_dice,
@@ -204,6 +205,27 @@ def test_bootstrap_of_seven_thousand_slices_takes_seconds():
     low, high = bootstrap_interval(auc, patients, truth, score)
     assert perf_counter() - start < 20
     assert low < auc(truth, score) < high
+
+
+def test_the_basic_interval_of_the_calibration_error_holds_its_value():
+    random = np.random.default_rng(4)
+    said = random.random(500)
+    truth = random.random(500) < said  # perfectly calibrated: what error is found is chance
+
+    def error(labels, probabilities):
+        return reliability(labels, probabilities).error
+
+    low, high = basic_interval(error, np.arange(500), truth, said, resamples=200)
+    value = error(truth, said)
+    assert 0 <= low < value < high < 2 * value
+    assert bootstrap_interval(error, np.arange(500), truth, said, resamples=200)[0] > 0.9 * value
+
+
+def test_the_basic_interval_mirrors_the_percentiles_at_the_value():
+    values, groups = np.random.default_rng(5).random(60) + 3, np.arange(60) // 2
+    low, high = bootstrap_interval(np.mean, groups, values)
+    mirrored = (2 * values.mean() - high, 2 * values.mean() - low)
+    assert basic_interval(np.mean, groups, values) == pytest.approx(mirrored)
 
 
 def test_histogram_auc_equals_the_exact_one_on_bin_edges():

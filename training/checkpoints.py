@@ -38,6 +38,29 @@ def run_folder(runs: Path, name: str, fold: int) -> Path:
     return runs / name / f"fold_{fold}"
 
 
+@contextmanager
+def alone(runs: Path, name: str, fold: int) -> Iterator[None]:
+    """Inside, no other process on this machine runs this training; on Windows nothing sees to that.
+
+    Raises:
+        BadData: if one does.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path = runs / "locks" / f"{name}_fold_{fold}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The system lets go of the lock when the process ends, however it ends.
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadData(f"Another process trains {name} on fold {fold} already: wait for it, or stop it.") from None
+        yield
+
+
 def read_state(config: TrainConfig, run: Path) -> State | None:
     """How far a training is, or None where it was not begun.
 

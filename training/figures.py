@@ -20,6 +20,7 @@ from hemoscope.metrics import (
     ScoreHistogram,
     auc,
     average_precision,
+    basic_interval,
     bootstrap_interval,
     known,
     mean_dice,
@@ -133,11 +134,12 @@ def _class_figures(part: _Part, resamples: int) -> Iterator[Metric]:
         return specificity_at_sensitivity(truth, score, SENSITIVITY)[0]
 
     yield from _ranked(part.set, f"specificity at sensitivity {SENSITIVITY}", specificity, *entry, resamples)
-    yield from _ranked(part.set, "ECE any", _calibration_error, *entry, resamples, note="15 bins")
     raw = (part.labels(ANY), part.uncalibrated(), part.groups)
-    yield from _ranked(
-        part.set, "ECE any before calibration", _calibration_error, *raw, resamples, note="15 bins, plain sigmoid"
-    )
+    for name, columns, note in (
+        ("ECE any", entry, "15 bins"),
+        ("ECE any before calibration", raw, "15 bins, plain sigmoid"),
+    ):
+        yield from _ranked(part.set, name, _calibration_error, *columns, resamples, note, basic_interval)
 
 
 def _decision_figures(part: _Part, resamples: int) -> Iterator[Metric]:
@@ -258,9 +260,10 @@ def _ranked(
     groups: NDArray[np.str_],
     resamples: int,
     note: str = "",
+    interval: Callable[..., tuple[float, float]] = bootstrap_interval,
 ) -> Iterator[Metric]:
     truth, score, group = known(labels, scores, groups)
-    yield from _measured(set_name, name, statistic, (truth, score), group, truth, resamples, note)
+    yield from _measured(set_name, name, statistic, (truth, score), group, truth, resamples, note, interval)
 
 
 def _measured(
@@ -272,12 +275,13 @@ def _measured(
     truth: NDArray[np.bool_],
     resamples: int,
     note: str,
+    interval: Callable[..., tuple[float, float]] = bootstrap_interval,
 ) -> Iterator[Metric]:
     """A metric with its interval over the groups; nothing where it cannot be said."""
     value = float(statistic(*columns)) if truth.size else np.nan
     if np.isnan(value):
         return
-    low, high = bootstrap_interval(statistic, groups, *columns, resamples=resamples)
+    low, high = interval(statistic, groups, *columns, resamples=resamples)
     positives = int(truth.sum())
     ends = [None if np.isnan(end) else end for end in (low, high)]
     yield Metric(set_name, name, int(truth.size), positives, value, *ends, _note(note, positives))

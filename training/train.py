@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,29 @@ def train(
 
     Raises:
         BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
-            and adjacent slices are asked for together.
+            and adjacent slices are asked for together; or another process trains the same already.
         Diverged: if a loss is no number any more; what was checkpointed before stays.
     """
     if config.synthetic and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
     engine, run = engine or Engine(), checkpoints.run_folder(runs, name, fold)
+    with checkpoints.alone(runs, name, fold) if engine.first else nullcontext():
+        _train(config, name, fold, data, runs, resume, workers, engine, on_epoch)
+    return run
+
+
+def _train(
+    config: TrainConfig,
+    name: str,
+    fold: int,
+    data: Path,
+    runs: Path,
+    resume: bool,
+    workers: int,
+    engine: Engine,
+    on_epoch: Callable[[int, dict[str, float]], None] | None,
+) -> None:
+    run = checkpoints.run_folder(runs, name, fold)
     keras.utils.set_random_seed(config.seed + fold)
     keras.mixed_precision.set_global_policy(config.precision)
     sides = engine.in_turn(load_split)(config, fold, data, runs)
@@ -131,7 +149,6 @@ def train(
             state.epoch += 1
         if on_epoch is not None:
             on_epoch(state.epoch, row)
-    return run
 
 
 def steps_to(name: str) -> list[str]:

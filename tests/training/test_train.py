@@ -218,6 +218,13 @@ def test_a_training_killed_in_the_middle_of_an_epoch_goes_on_as_if_nothing_had_b
     assert log_of(run) == log_of(straight)
 
 
+def test_a_training_that_runs_already_is_not_begun_again(data, straight):
+    runs = straight.parent.parent
+    with checkpoints.alone(runs, "tiny", 0), pytest.raises(BadData, match="Another process trains tiny on fold 0"):
+        train(TINY, "tiny", 0, data, runs, resume=True)
+    assert train(TINY, "tiny", 0, data, runs, resume=True) == straight
+
+
 def test_resuming_a_finished_training_changes_nothing(data, straight):
     before = (straight / "state_3.weights.h5").read_bytes()
     assert train(TINY, "tiny", 0, data, straight.parent.parent, resume=True) == straight
