@@ -45,6 +45,6 @@ PLANS: dict[str, Plan] = {
             "two_branch",
             "two_branch_by_slice",
         ),
-        ensembles=("papers_average", "papers_vote", "papers_weighted"),
+        ensembles=("papers_average", "papers_vote", "papers_weighted", "best_weighted"),
     ),
 }
