@@ -41,6 +41,7 @@ class TrainConfig:
         optimizer: with `weight_decay` (decoupled); `momentum` is that of `sgd` and `rmsprop`.
         class_weight, any_weight, positive_weights, smoothing, focal: of the class loss; `positive_weights` by class.
         pixel_weight, cross_entropy, dice, slice_dice, box, pixel_focal: of the pixel loss.
+        subtype_weight: of the loss of the pixels' subtypes, for networks that give them.
         synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them
             as the set `synthetic`.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
@@ -89,6 +90,7 @@ class TrainConfig:
     slice_dice: float = 0.0
     box: float = 0.0
     pixel_focal: float = 0.0
+    subtype_weight: float = 1.0
     outline_boxes: bool = False
     synthetic: int = 0
     augment: str = "report"

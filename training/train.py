@@ -34,7 +34,7 @@ from training.datasets.sample import Sample
 from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
 from training.distribution import CHOICES, Engine, choose_engine
 from training.folds import FILES, FOLDS, Folds, make_folds
-from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
+from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss, MaskedSubtypeLoss
 from training.networks import NETWORKS
 from training.networks.fused import fuse_normalisation
 from training.optimizers import optimizer
@@ -191,7 +191,14 @@ def build(config: TrainConfig) -> keras.Model:
         losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing, config.focal, positive)
     if "kinds" in losses:
         losses["kinds"] = MaskedKindLoss()
-    weights = {"mask": config.pixel_weight, "logits": config.class_weight, "kinds": config.class_weight}
+    if "subtypes" in losses:
+        losses["subtypes"] = MaskedSubtypeLoss()
+    weights = {
+        "mask": config.pixel_weight,
+        "subtypes": config.subtype_weight,
+        "logits": config.class_weight,
+        "kinds": config.class_weight,
+    }
     network.compile(
         optimizer=optimizer(config),
         loss=losses,
@@ -203,7 +210,7 @@ def build(config: TrainConfig) -> keras.Model:
 
 def loss_outputs(network: keras.Model) -> list[str]:
     """The outputs that are learnt from targets; logits that follow from kinds are not."""
-    learnt = ("mask", "kinds") if "kinds" in network.output_names else ("mask", "logits")
+    learnt = ("mask", "subtypes", "kinds" if "kinds" in network.output_names else "logits")
     return [output for output in network.output_names if output in learnt]
 
 
