@@ -83,6 +83,7 @@ def test_json_has_the_keys_of_the_contract(run, tmp_path: Path) -> None:
         "finding": "hemorrhage",
         "area_px": 200,
         "area_mm2": None,
+        "subtype_areas_px": None,
         "seconds": 0.875,
         "notes": [DRAWN],
     }
