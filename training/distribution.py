@@ -16,6 +16,7 @@ import keras
 
 from hemoscope.errors import BadData
 from training.batches import Batches
+from training.streams import streamed
 
 CHOICES = ("none", "gpus", "machines")
 ADDRESSES, PROCESSES, PROCESS = (
@@ -38,9 +39,9 @@ class Engine:
         """The same work, done by the first process before the others: they find the files that it wrote."""
         return work
 
-    def share(self, batches: Batches) -> Batches:
-        """This process's rows of every batch."""
-        return batches
+    def share(self, batches: Batches) -> Any:
+        """This process's rows of every batch, in a form that `fit` takes."""
+        return streamed(batches) if keras.backend.backend() == "tensorflow" else batches
 
     def fitter(self, network: keras.Model, build: Callable[[], keras.Model]) -> Callable[..., keras.callbacks.History]:
         """What trains the network: takes what `keras.Model.fit` takes, and leaves the network trained.
