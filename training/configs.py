@@ -44,6 +44,7 @@ class TrainConfig:
         subtype_weight: of the loss of the pixels' subtypes, for networks that give them.
         synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them
             as the set `synthetic`.
+        pasted: slices with pasted bleeds added to the training side, see `datasets.pasting`; the set `pasted`.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
         augment: name in `augment.PIPELINES`.
         patience: epochs without a better validation loss before the training stops; None never stops.
@@ -93,6 +94,7 @@ class TrainConfig:
     subtype_weight: float = 1.0
     outline_boxes: bool = False
     synthetic: int = 0
+    pasted: int = 0
     augment: str = "report"
     patience: int | None = None
     keep: Literal["best", "last"] = "best"

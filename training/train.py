@@ -30,6 +30,7 @@ from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_
 from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
+from training.datasets.pasting import pasted_samples
 from training.datasets.sample import Sample
 from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
 from training.distribution import CHOICES, Engine, choose_engine
@@ -71,7 +72,7 @@ def train(
             and adjacent slices are asked for together; or another process trains the same already.
         Diverged: if a loss is no number any more; what was checkpointed before stays.
     """
-    if config.synthetic and config.preprocess.neighbours:
+    if (config.synthetic or config.pasted) and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
     engine, run = engine or Engine(), checkpoints.run_folder(runs, name, fold)
     with checkpoints.alone(runs, name, fold) if engine.first else nullcontext():
@@ -97,6 +98,7 @@ def _train(
     cache, preprocess = runs / "cache", config.preprocess
     learnt = usable(sides.train, config, config.outline_boxes)
     learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
+    learnt += pasted_samples(sides.train, config.pasted, config.seed)
     train_set = engine.in_turn(prepare)(learnt, preprocess, cache, 2, config.outline_boxes)
     validation_set = engine.in_turn(prepare)(usable(sides.validation, config), preprocess, cache)
     if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):

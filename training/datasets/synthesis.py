@@ -35,7 +35,7 @@ SMALLEST_BLEED_MM2 = 25.0
 FAINTEST_HU = 8.0  # by which a bleed must be brighter than what was there
 CSF_HU = 20.0
 DENSEST_BRAIN_HU = 55.0
-NO_NEIGHBOURS = "Bleeds are drawn into single slices: a training on adjacent slices must have synthetic=0."
+NO_NEIGHBOURS = "Bleeds are drawn into single slices: a training on adjacent slices must have synthetic=0 and pasted=0."
 SECOND_BLEED = 0.25  # the share of slices that get two
 TRIES = 12
 
