@@ -96,7 +96,7 @@ def _code() -> str:
 def _identity(sample: Sample, reach: int) -> list[object]:
     """What a sample's pixels and target depend on."""
     around = sample.neighbours(reach)
-    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask, *around)]
+    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask, sample.taught, *around)]
     states = [file and (file.st_size, file.st_mtime_ns) for file in files]
     names = [path and path.name for path in (sample.mask, *around)]
     # How many of them come before the slice decides which channel it is.

@@ -39,6 +39,7 @@ from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss, Ma
 from training.networks import NETWORKS
 from training.networks.fused import fuse_normalisation
 from training.optimizers import optimizer
+from training.teaching import taught_samples
 
 
 class Diverged(BadData):
@@ -97,6 +98,8 @@ def _train(
     sides = engine.in_turn(load_split)(config, fold, data, runs)
     cache, preprocess = runs / "cache", config.preprocess
     learnt = usable(sides.train, config, config.outline_boxes)
+    if config.teacher:
+        learnt = engine.in_turn(taught_samples)(learnt, config.teacher, fold, runs)
     learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
     learnt += pasted_samples(sides.train, config.pasted, config.seed)
     train_set = engine.in_turn(prepare)(learnt, preprocess, cache, 2, config.outline_boxes)
@@ -155,8 +158,8 @@ def _train(
 
 def steps_to(name: str) -> list[str]:
     """The configurations that are trained one after the other for this one, the first one first."""
-    initial = CONFIGS[name].initial
-    return [*(steps_to(initial) if initial in CONFIGS else []), name]
+    before = [one for one in (CONFIGS[name].teacher, CONFIGS[name].initial) if one in CONFIGS]
+    return list(dict.fromkeys([step for one in before for step in steps_to(one)] + [name]))
 
 
 def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:

@@ -59,6 +59,8 @@ class Sample:
         mask: a picture, above 127 where there is blood, or None.
         blood_free: True where the whole slice is known to hold no blood.
         boxes: rectangles with some blood in each and none outside; empty if there are none.
+        taught: a picture of codes that a teacher gave, see `training.teaching`, or None; it counts where neither a mask
+            nor boxes are known.
         name: unique within the set and the same on every machine; by default the image's folder and file name.
         previous, next: the files of the slices below and above it in the same series of the same patient, the nearest
             first; empty at the ends, and where the set does not say how its slices lie.
@@ -72,6 +74,7 @@ class Sample:
     mask: Path | None = None
     blood_free: bool = False
     boxes: tuple[Box, ...] = ()
+    taught: Path | None = None
     name: str = ""
     previous: tuple[Path, ...] = ()
     next: tuple[Path, ...] = ()
@@ -132,10 +135,7 @@ class Sample:
             BadData: if the mask cannot be read or is not on the image's grid.
         """
         if self.mask is not None:
-            mask = cv2.imread(str(self.mask), cv2.IMREAD_GRAYSCALE)
-            if mask is None or mask.shape != (rows, columns):
-                shape = None if mask is None else mask.shape
-                raise BadData(f"The mask {self.mask.name} is {shape}, its image is {(rows, columns)}.")
+            mask = _read_on_grid(self.mask, rows, columns)
             return np.where(mask > 127, BLOOD, NO_BLOOD).astype(np.uint8)
         if self.blood_free:
             return np.full((rows, columns), NO_BLOOD, np.uint8)
@@ -144,6 +144,8 @@ class Sample:
             for box in self.boxes:
                 target[box.inside] = IN_BOX
             return target
+        if self.taught is not None:
+            return _read_on_grid(self.taught, rows, columns)
         return np.full((rows, columns), NOT_KNOWN, np.uint8)
 
     def candidates(self, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -164,6 +166,14 @@ class Sample:
             if box.subtype:
                 boxed[box.inside] |= SUBTYPE_BITS[box.subtype] & possible
         return np.where(target == BLOOD, np.where(boxed > 0, boxed, possible), 0).astype(np.uint8)
+
+
+def _read_on_grid(path: Path, rows: int, columns: int) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None or picture.shape != (rows, columns):
+        shape = None if picture is None else picture.shape
+        raise BadData(f"The mask {path.name} is {shape}, its image is {(rows, columns)}.")
+    return picture.astype(np.uint8)
 
 
 def subtype_labels(row: Mapping[str, str]) -> tuple[float, ...]:
