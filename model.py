@@ -29,7 +29,7 @@ from hemoscope.manifest import (
     read_members,
     task_of,
 )
-from hemoscope.postprocessing import largest_probabilities, slice_findings
+from hemoscope.postprocessing import contradictions, largest_probabilities, slice_findings
 from hemoscope.scan import Scan
 
 log = logging.getLogger(__name__)
@@ -69,15 +69,18 @@ class Reader(ABC):
             slices.append(found)
             timings += spent
         probabilities = largest_probabilities(slices)
+        finding = self.manifest.rule.decide(probabilities[ANY] or 0.0)
         areas_px = [one.area_px for one in slices if one.area_px is not None]
         areas_mm2 = [one.area_mm2 for one in slices if one.area_mm2 is not None]
-        notes = (*scan.notes, *_doubts(scan, self.manifest.gives_mask), *self.misfits(scan))
+        notes = [*scan.notes, *_doubts(scan, self.manifest.gives_mask), *self.misfits(scan)]
+        if finding != "none":
+            notes += contradictions(slices, probabilities)
         return Findings(
             model=self.manifest.name,
             version=self.manifest.version,
             slices=tuple(slices),
             probabilities=probabilities,
-            finding=self.manifest.rule.decide(probabilities[ANY] or 0.0),
+            finding=finding,
             area_px=sum(areas_px) if areas_px else None,
             area_mm2=sum(areas_mm2) if areas_mm2 else None,
             timings=timings,

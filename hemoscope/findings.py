@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hemoscope.labels import SUBTYPES
+
 Finding = Literal["hemorrhage", "none", "uncertain"]
 
 
@@ -29,6 +31,8 @@ class SliceFindings:
             the mean of its members' maps; empty for models without a class head.
         area_px: pixels in the mask; None without a mask.
         area_mm2: the same in mm²; None also where the pixel spacing is unknown.
+        subtype_map: uint8 (rows, columns): for each pixel of the mask 1 + the place in `labels.SUBTYPES` of the subtype
+            that its blood most probably has, 0 elsewhere; None for a model that does not tell them apart by pixel.
     """
 
     probabilities: Mapping[str, float | None]
@@ -38,6 +42,15 @@ class SliceFindings:
     heat: Mapping[str, NDArray[np.float32]]
     area_px: int | None
     area_mm2: float | None
+    subtype_map: NDArray[np.uint8] | None = None
+
+    @property
+    def subtype_areas_px(self) -> dict[str, int] | None:
+        """Pixels of the mask by subtype; None without a `subtype_map`."""
+        if self.subtype_map is None:
+            return None
+        counts = np.bincount(self.subtype_map.ravel(), minlength=1 + len(SUBTYPES))
+        return dict(zip(SUBTYPES, counts[1:].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -82,3 +95,10 @@ class Findings:
     area_mm2: float | None
     timings: Timings
     notes: tuple[str, ...]
+
+    @property
+    def subtype_areas_px(self) -> dict[str, int] | None:
+        """Pixels of the masks by subtype over all slices; None for a model that does not tell them apart by pixel."""
+        areas = [one.subtype_areas_px for one in self.slices]
+        known = [area for area in areas if area is not None]
+        return {name: sum(area[name] for area in known) for name in SUBTYPES} if known else None

@@ -5,14 +5,14 @@ In: the outputs of one slice, its `Placement`, and the `Rule` that was fitted on
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hemoscope.explain import HeatMaps
 from hemoscope.findings import Finding, SliceFindings
-from hemoscope.labels import ANY, CLASSES
+from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.measurement import area_mm2, area_px
 from hemoscope.preprocessing import Placement
 
@@ -87,14 +87,33 @@ def slice_findings(
 
     Args:
         outputs: of the network for this slice, float32: `mask` (size, size, 1) pixel probabilities, or with a class
-            head `logits` (6,) and `cams` (rows, columns, 6), or all three.
+            head `logits` (6,) and `cams` (rows, columns, 6), or all three; beside a mask perhaps `subtypes` (size,
+            size, 5), the probabilities of each subtype if the pixel is blood.
         placement: where the input lay in the scan.
         rule: calibration and thresholds.
         spacing_mm: between rows and between columns, or None.
     """
     mask_probability = placement.inverse(outputs["mask"][..., 0]) if "mask" in outputs else None
     heat = HeatMaps(outputs["cams"], placement, CLASSES) if "cams" in outputs else {}
-    return ruled_findings(class_logits(outputs), mask_probability, heat, rule, spacing_mm)
+    found = ruled_findings(class_logits(outputs), mask_probability, heat, rule, spacing_mm)
+    if "subtypes" in outputs and found.mask is not None:
+        return replace(found, subtype_map=subtype_map(outputs["subtypes"], found.mask, placement))
+    return found
+
+
+def subtype_map(subtypes: NDArray[np.float32], mask: NDArray[np.bool_], placement: Placement) -> NDArray[np.uint8]:
+    """The most probable subtype of each pixel of a mask, see `SliceFindings.subtype_map`.
+
+    Args:
+        subtypes: (size, size, 5), on the network's grid, in the order of `labels.SUBTYPES`.
+        mask: bool (rows, columns), on the scan's own.
+        placement: where the one lay in the other.
+    """
+    shown = np.zeros(mask.shape, np.uint8)
+    if mask.any():
+        each = [placement.inverse(np.ascontiguousarray(layer))[mask] for layer in np.moveaxis(subtypes, -1, 0)]
+        shown[mask] = 1 + np.argmax(each, axis=0)
+    return shown
 
 
 def ruled_findings(
@@ -127,6 +146,28 @@ def ruled_findings(
         area_px=None if mask is None else area_px(mask),
         area_mm2=None if mask is None else area_mm2(mask, spacing_mm),
     )
+
+
+def contradictions(slices: Sequence[SliceFindings], probabilities: Mapping[str, float | None]) -> list[str]:
+    """Where the mask's subtypes and the classes' probabilities say different things of a scan, in sentences.
+
+    Args:
+        slices: of the scan.
+        probabilities: its classes, see `largest_probabilities`.
+    """
+    areas = dict.fromkeys(SUBTYPES, 0)
+    for one in slices:
+        for name, area in (one.subtype_areas_px or {}).items():
+            areas[name] += area
+    assessed = {name: probabilities[name] or 0.0 for name in SUBTYPES if probabilities[name] is not None}
+    if not assessed or not any(areas.values()):
+        return []
+    marked, named = max(areas, key=lambda name: areas[name]), max(assessed, key=lambda name: assessed[name])
+    if marked == named:
+        return []
+    return [
+        f"Most of the mask is coloured {marked}, but the most probable subtype is {named}: take the subtype as open."
+    ]
 
 
 def largest_probabilities(slices: Sequence[SliceFindings]) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hemoscope.labels import ANY, COLOURS, SUBTYPES
 from hemoscope.preprocessing import apply_window
 from hemoscope.scan import Window
 
@@ -27,13 +28,26 @@ def grey(hu: NDArray[np.float32], window: Window) -> Picture:
     return shown
 
 
-def overlay(picture: Picture, mask: NDArray[np.bool_], colour: Colour, opacity: float) -> Picture:
+def blood_colours(subtype_map: NDArray[np.uint8] | None) -> Colour | Picture:
+    """The colour that a mask is filled with: one for all blood, or by pixel (rows, columns, 3) that of its subtype.
+
+    Args:
+        subtype_map: see `SliceFindings.subtype_map`; where it says nothing, the colour is that of `any`.
+    """
+    if subtype_map is None:
+        return COLOURS[ANY]
+    palette = np.array([COLOURS[name] for name in (ANY, *SUBTYPES)], np.uint8)
+    coloured: Picture = palette[subtype_map]
+    return coloured
+
+
+def overlay(picture: Picture, mask: NDArray[np.bool_], colour: Colour | Picture, opacity: float) -> Picture:
     """Fill a mask with a colour over a picture.
 
     Args:
         picture: grey (rows, columns) or RGB (rows, columns, 3).
         mask: bool (rows, columns).
-        colour: RGB, 0..255.
+        colour: RGB, 0..255; one, or one a pixel (rows, columns, 3).
         opacity: 0 shows the picture alone, 1 the colour alone.
 
     Returns:
@@ -57,7 +71,7 @@ def heat_map(picture: Picture, heat: NDArray[np.float32], opacity: float) -> Pic
     return _blended(picture, _heat_colours(warm).astype(np.float32), _checked_opacity(opacity) * warm)
 
 
-def mask_layer(mask: NDArray[np.bool_], colour: Colour) -> Picture:
+def mask_layer(mask: NDArray[np.bool_], colour: Colour | Picture) -> Picture:
     """A transparent RGBA layer, opaque in the mask; the browser sets the opacity."""
     return _layer(np.array(colour, np.uint8), mask.astype(np.float32))
 

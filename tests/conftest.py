@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hemoscope.findings import Findings, SliceFindings, Timings
-from hemoscope.labels import CLASSES
+from hemoscope.labels import CLASSES, SUBTYPES
 from hemoscope.scan import Scan
 
 
@@ -33,12 +33,14 @@ def data_folder() -> Path:
 class BrightReader:
     """Reads as `model.Reader` does, by a rule that a hand can follow: blood is what lies between 55 and 79 HU.
 
-    It remembers the scans that it was given. Without `gives_mask` it answers as a classifier does.
+    It remembers the scans that it was given. Without `gives_mask` it answers as a classifier does; with
+    `tells_subtypes` its mask is subdural above 67 HU and epidural below.
     """
 
     def __init__(self) -> None:
         self.scans: list[Scan] = []
         self.gives_mask = True
+        self.tells_subtypes = False
 
     def read(self, scan: Scan) -> Findings:
         self.scans.append(scan)
@@ -61,6 +63,7 @@ class BrightReader:
     def _slice(self, scan: Scan, index: int) -> SliceFindings:
         mask = (scan.hu[index] >= 55) & (scan.hu[index] < 79)
         area = int(mask.sum())
+        kinds = np.where(scan.hu[index] >= 67, 1 + SUBTYPES.index("subdural"), 1 + SUBTYPES.index("epidural"))
         return SliceFindings(
             probabilities=self._probabilities(area > 0),
             finding="hemorrhage" if area else "none",
@@ -69,6 +72,7 @@ class BrightReader:
             heat={name: mask.astype(np.float32) for name in CLASSES},
             area_px=area,
             area_mm2=None if scan.pixel_area_mm2 is None else area * scan.pixel_area_mm2,
+            subtype_map=(kinds * mask).astype(np.uint8) if self.tells_subtypes else None,
         )
 
     @staticmethod

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hemoscope.findings import SliceFindings
-from hemoscope.labels import ANY, CLASSES
-from hemoscope.postprocessing import Rule, class_logits, largest_probabilities, slice_findings
+from hemoscope.labels import ANY, CLASSES, SUBTYPES
+from hemoscope.postprocessing import Rule, class_logits, contradictions, largest_probabilities, slice_findings
 from hemoscope.preprocessing import Placement
 
 RULE = {
@@ -127,6 +127,48 @@ def test_no_hemorrhage_means_an_empty_mask_but_its_probabilities_stay():
 def test_an_uncertain_slice_shows_its_mask():
     found = slice_findings(outputs(any_logit=0.0), PLACEMENT, Rule(**RULE), None)
     assert (found.finding, found.area_px) == ("uncertain", 20)
+
+
+def by_subtype():
+    """The left half of the network's square says subdural, the right half epidural."""
+    subtypes = np.full((16, 16, 5), 0.1, np.float32)
+    subtypes[:, :7, SUBTYPES.index("subdural")] = 0.6
+    subtypes[:, 7:, SUBTYPES.index("epidural")] = 0.6
+    return outputs() | {"subtypes": subtypes}
+
+
+def test_each_pixel_of_the_mask_has_its_most_probable_subtype():
+    found = slice_findings(by_subtype(), PLACEMENT, Rule(**RULE), None)
+    expected = np.zeros((20, 30), np.uint8)
+    expected[6:10, 15:17] = 1 + SUBTYPES.index("subdural")  # columns 5 and 6 of the square
+    expected[6:10, 17:20] = 1 + SUBTYPES.index("epidural")
+    assert (found.subtype_map == expected).all()
+    assert found.subtype_areas_px == dict.fromkeys(SUBTYPES, 0) | {"subdural": 8, "epidural": 12}
+
+
+def test_an_empty_mask_has_no_subtypes_and_a_network_that_does_not_say_gives_no_map():
+    none = slice_findings(by_subtype() | outputs(any_logit=-3.0), PLACEMENT, Rule(**RULE), None)
+    assert none.subtype_areas_px == dict.fromkeys(SUBTYPES, 0)
+    silent = slice_findings(outputs(), PLACEMENT, Rule(**RULE), None)
+    assert silent.subtype_map is None and silent.subtype_areas_px is None
+
+
+@pytest.mark.parametrize(
+    ("named", "sentences"),
+    [("epidural", []), ("subdural", ["Most of the mask is coloured epidural, but the most probable subtype is sub"])],
+)
+def test_a_mask_that_contradicts_the_classes_is_told(named, sentences):
+    found = slice_findings(by_subtype(), PLACEMENT, Rule(**RULE), None)
+    probabilities = dict.fromkeys(CLASSES, 0.2) | {named: 0.7, "any": 0.9}
+    told = contradictions([found], probabilities)
+    assert [sentence[: len(start)] for sentence, start in zip(told, sentences, strict=True)] == sentences
+
+
+def test_nothing_is_contradicted_where_one_of_both_is_silent():
+    silent = slice_findings(outputs(), PLACEMENT, Rule(**RULE), None)
+    assert contradictions([silent], dict.fromkeys(CLASSES, 0.5)) == []
+    marked = slice_findings(by_subtype(), PLACEMENT, Rule(**RULE), None)
+    assert contradictions([marked], dict.fromkeys(CLASSES) | {"any": 0.9}) == []
 
 
 def test_heat_comes_by_class_where_there_is_a_class_head():

@@ -2,7 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from hemoscope.labels import COLOURS
 from hemoscope.render import (
+    blood_colours,
     contour,
     contour_layer,
     grey,
@@ -87,6 +89,19 @@ def test_contour_of_nothing_is_the_picture():
 def test_a_thicker_contour_covers_more():
     thin, thick = (contour_layer(disc(), ORANGE, width)[..., 3].sum(dtype=np.int64) for width in (1.0, 3.0))
     assert thick == pytest.approx(3 * thin, rel=0.35)
+
+
+def test_blood_is_coloured_by_its_subtype_where_that_is_known():
+    subtypes = np.array([[0, 1], [3, 5]], np.uint8)
+    colours = blood_colours(subtypes)
+    names = [["any", "epidural"], ["intraventricular", "subdural"]]
+    assert colours.tolist() == [[list(COLOURS[name]) for name in row] for row in names]
+    assert blood_colours(None) == COLOURS["any"]
+    layer = mask_layer(subtypes > 0, colours)
+    assert layer[1, 1].tolist() == [*COLOURS["subdural"], 255]
+    assert layer[0, 0, 3] == 0
+    filled = overlay(np.zeros((2, 2), np.uint8), subtypes > 0, colours, 1.0)
+    assert filled[0].tolist() == [[0, 0, 0], list(COLOURS["epidural"])]
 
 
 def test_mask_layer_is_opaque_in_the_mask_and_clear_elsewhere():

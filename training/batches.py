@@ -15,6 +15,8 @@ from hemoscope.preprocessing import Preprocess
 from training.augment import Augment
 from training.cache import Prepared
 
+CODES = 4  # of a target map, see `datasets.sample`
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -32,7 +34,8 @@ class Batches(keras.utils.PyDataset):
         draws: what comes, in order; a last short batch is dropped in training and kept otherwise.
         preprocess: gives the scaling.
         outputs: the network's output names; `mask` gets float32 (n, size, size, 1) codes of
-            `datasets.sample`, `logits` and `kinds` the labels, float32 (n, 6) with NaN for unknown.
+            `datasets.sample`, `subtypes` float32 (n, size, size, 1) sums of its SUBTYPE_BITS, `logits` and `kinds` the
+            labels, float32 (n, 6) with NaN for unknown.
         batch: slices a batch.
         augment: online augmentation, or None.
         offline: the augmentation behind `Draw.copy`.
@@ -70,8 +73,11 @@ class Batches(keras.utils.PyDataset):
         slices = [self._slice(place) for place in places]
         inputs = self.preprocess.scaled(np.stack([pixels for pixels, _ in slices]))
         targets: dict[str, NDArray[np.float32]] = {}
+        maps = np.stack([both for _, both in slices])[..., None]
         if "mask" in self.outputs:
-            targets["mask"] = np.stack([target for _, target in slices])[..., None].astype(np.float32)
+            targets["mask"] = (maps % CODES).astype(np.float32)
+        if "subtypes" in self.outputs:
+            targets["subtypes"] = (maps // CODES).astype(np.float32)
         for output in ("logits", "kinds"):
             if output in self.outputs:
                 targets[output] = self.labels[[self.draws[place].index for place in places]]
@@ -79,12 +85,14 @@ class Batches(keras.utils.PyDataset):
 
     def _slice(self, place: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         draw = self.draws[place]
-        pixels, target = self.prepared.pixels[draw.index], self.prepared.targets[draw.index]
+        # Both maps travel as one number a pixel, so that they are moved as one.
+        pixels = self.prepared.pixels[draw.index]
+        both = self.prepared.targets[draw.index] + CODES * self.prepared.candidates[draw.index]
         if draw.copy is not None and self.offline is not None:
-            pixels, target = self.offline(pixels, target, draw.copy)
+            pixels, both = self.offline(pixels, both, draw.copy)
         if self.augment is not None:
-            pixels, target = self.augment(pixels, target, self.seed + place)
-        return pixels, target
+            pixels, both = self.augment(pixels, both, self.seed + place)
+        return pixels, both
 
 
 def weighted_draws(weights: NDArray[np.float64], count: int, seed: int) -> list[Draw]:

@@ -1,7 +1,8 @@
 """Prepared slices on disk: each sample is read and preprocessed once, then served from memory-mapped arrays.
 
 In: samples and a `Preprocess`. Out: uint8 pixels (n, size, size, channels) exactly as `Preprocess.pixels` gives them,
-and target maps (n, size, size) in the codes of `datasets.sample`. Memory stays bounded: the arrays live on disk.
+target maps (n, size, size) in the codes of `datasets.sample`, and the subtypes that the blood may have. Memory stays
+bounded: the arrays live on disk.
 Files that cannot be read are counted, named in the log, and skipped.
 """
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from hemoscope import preprocessing, readers
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.preprocessing import Preprocess
-from training.datasets import pseudo, sample, synthesis
+from training.datasets import pasting, pseudo, sample, synthesis
 from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import Sample
 
@@ -34,11 +35,20 @@ READ_AHEAD = 256  # samples in memory at a time while a cache is built
 
 @dataclass(frozen=True)
 class Prepared:
-    """Memory-mapped slices. `samples[i]` belongs to `pixels[i]` and `targets[i]`."""
+    """Memory-mapped slices. `samples[i]` belongs to `pixels[i]`, `targets[i]` and `candidates[i]`.
+
+    Attributes:
+        samples: those that could be read.
+        pixels: uint8 (n, size, size, channels).
+        targets: uint8 (n, size, size), see `Sample.target`.
+        candidates: uint8 (n, size, size), see `Sample.candidates`.
+        skipped: how many could not be read.
+    """
 
     samples: list[Sample]
     pixels: NDArray[np.uint8]
     targets: NDArray[np.uint8]
+    candidates: NDArray[np.uint8]
     skipped: int
 
 
@@ -71,13 +81,14 @@ def prepare(
         samples=[samples[index] for index in read],
         pixels=np.load(place / "pixels.npy", mmap_mode="r")[: len(read)],
         targets=np.load(place / "targets.npy", mmap_mode="r")[: len(read)],
+        candidates=np.load(place / "candidates.npy", mmap_mode="r")[: len(read)],
         skipped=len(samples) - len(read),
     )
 
 
 def _code() -> str:
     """A fingerprint of the code that decides what a prepared slice and its target look like."""
-    sources = [inspect.getsource(module) for module in (preprocessing, pseudo, sample, synthesis)]
+    sources = [inspect.getsource(module) for module in (preprocessing, pasting, pseudo, sample, synthesis)]
     sources += [path.read_text(encoding="utf-8") for path in sorted(Path(readers.__file__).parent.glob("*.py"))]
     return hashlib.sha256("".join(sources).encode()).hexdigest()
 
@@ -85,7 +96,7 @@ def _code() -> str:
 def _identity(sample: Sample, reach: int) -> list[object]:
     """What a sample's pixels and target depend on."""
     around = sample.neighbours(reach)
-    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask, *around)]
+    files = [path and path.is_file() and path.stat() for path in (sample.image, sample.mask, sample.taught, *around)]
     states = [file and (file.st_size, file.st_mtime_ns) for file in files]
     names = [path and path.name for path in (sample.mask, *around)]
     # How many of them come before the slice decides which channel it is.
@@ -100,6 +111,7 @@ def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, worke
     shape = (len(samples), preprocess.size, preprocess.size)
     pixels = np.lib.format.open_memmap(partial / "pixels.npy", "w+", np.uint8, (*shape, preprocess.channels))
     targets = np.lib.format.open_memmap(partial / "targets.npy", "w+", np.uint8, shape)
+    candidates = np.lib.format.open_memmap(partial / "candidates.npy", "w+", np.uint8, shape)
     read: list[int] = []
     bar = click.progressbar(length=len(samples), label=f"Preparing {len(samples)} slices", file=sys.stderr)
     with bar, ThreadPoolExecutor(workers) as pool:
@@ -107,7 +119,7 @@ def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, worke
             part = samples[start : start + READ_AHEAD]
             for offset, one in enumerate(pool.map(lambda sample: _prepare_one(sample, preprocess, outline), part)):
                 if one is not None:
-                    pixels[len(read)], targets[len(read)] = one
+                    pixels[len(read)], targets[len(read)], candidates[len(read)] = one
                     read.append(start + offset)
             bar.update(len(part))
     if not read:
@@ -116,20 +128,23 @@ def _build(samples: Sequence[Sample], preprocess: Preprocess, place: Path, worke
         log.warning("%d of %d slices could not be read and are skipped.", len(samples) - len(read), len(samples))
     pixels.flush()
     targets.flush()
+    candidates.flush()
     (partial / "read.json").write_text(json.dumps(read))
     partial.rename(place)
 
 
 def _prepare_one(
     sample: Sample, preprocess: Preprocess, outline: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]] | None:
     try:
         scan, index = sample.in_context(preprocess.neighbours)
         pixels, placement = preprocess.pixels(scan, index)
         target = sample.target(placement.rows, placement.columns)
         if outline and sample.mask is None:
             target = outline_boxes(scan, target, sample.boxes, index)
+        candidates = sample.candidates(target)
     except HemoscopeError as error:
         log.warning("Skipped %s: %s", sample.key, error)
         return None
-    return pixels, np.asarray(placement.forward(target, cv2.INTER_NEAREST))
+    maps = (np.asarray(placement.forward(one, cv2.INTER_NEAREST)) for one in (target, candidates))
+    return pixels, *maps

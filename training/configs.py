@@ -41,8 +41,11 @@ class TrainConfig:
         optimizer: with `weight_decay` (decoupled); `momentum` is that of `sgd` and `rmsprop`.
         class_weight, any_weight, positive_weights, smoothing, focal: of the class loss; `positive_weights` by class.
         pixel_weight, cross_entropy, dice, slice_dice, box, pixel_focal: of the pixel loss.
+        subtype_weight: of the loss of the pixels' subtypes, for networks that give them.
         synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them
             as the set `synthetic`.
+        pasted: slices with pasted bleeds added to the training side, see `datasets.pasting`; the set `pasted`.
+        teacher: name of a training whose masks stand in where slices are only labelled, see `teaching`; or None.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
         augment: name in `augment.PIPELINES`.
         patience: epochs without a better validation loss before the training stops; None never stops.
@@ -89,8 +92,11 @@ class TrainConfig:
     slice_dice: float = 0.0
     box: float = 0.0
     pixel_focal: float = 0.0
+    subtype_weight: float = 1.0
     outline_boxes: bool = False
     synthetic: int = 0
+    pasted: int = 0
+    teacher: str | None = None
     augment: str = "report"
     patience: int | None = None
     keep: Literal["best", "last"] = "best"

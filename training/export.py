@@ -150,7 +150,7 @@ def largest_difference(expected: Outputs, found: Outputs) -> float:
 
 
 def _probabilities(outputs: Outputs) -> Outputs:
-    kept = {name: outputs[name] for name in ("mask",) if name in outputs}
+    kept = {name: outputs[name] for name in ("mask", "subtypes") if name in outputs}
     if "logits" in outputs:
         kept["classes"] = 1 / (1 + np.exp(-outputs["logits"]))
     return kept

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hemoscope.labels import ANY, CLASSES
+from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.manifest import Metric
 from hemoscope.metrics import (
     Counts,
@@ -83,6 +83,7 @@ def figures(judged: Judged, resamples: int = RESAMPLES) -> tuple[Metric, ...]:
         if part.set != ALL:
             found += _patient_figures(part, resamples)
             found += _pixel_figures(part, resamples)
+            found += _subtype_figures(part, resamples)
     return tuple(found)
 
 
@@ -224,6 +225,43 @@ def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:
     positives = int(bleeds.sum())
     note = _note("the mean over slices with blood", positives)
     yield Metric(part.set, "Dice per slice", positives, positives, mean_dice(lines), low, high, note)
+
+
+def _subtype_figures(part: _Part, resamples: int) -> Iterator[Metric]:
+    """How well the mask tells the subtypes apart, and how often it says what the classes say."""
+    side = part.judged.predictions
+    if side.marked is None or side.subtype_pixels is None or not set(SUBTYPES) <= set(side.classes):
+        return
+    pixels, groups = side.subtype_pixels[part.chosen], part.groups
+    for place, name in enumerate(SUBTYPES):
+        known_slices = pixels[:, place].sum(1) > 0
+
+        def share(lines: NDArray[np.int64], place: int = place) -> float:
+            return float(lines[:, place].sum() / max(lines.sum(), 1))
+
+        yield from _measured(
+            part.set, f"share of {name} pixels called so", share, (pixels[known_slices, place],), groups[known_slices],
+            np.ones(int(known_slices.sum()), np.bool_), resamples,
+            "of the blood on slices whose mask is of this subtype alone, or lies in its boxes; before the threshold",
+        )  # fmt: skip
+    labels = side.labels[part.chosen][:, [CLASSES.index(name) for name in SUBTYPES]]
+    marked = side.marked[part.chosen].argmax(1)
+    named = part.judged.probabilities[part.chosen][:, [side.classes.index(name) for name in SUBTYPES]].argmax(1)
+    found = part.judged.findings[part.chosen] > 0
+    single = (labels == 1).sum(1) == 1
+    true = np.where(single, (labels == 1).argmax(1), -1)
+    for name, right, among, note in (
+        ("mask's main subtype is the most probable one", marked == named, found, "slices with a finding"),
+        ("mask's main subtype is the true one", marked == true, single, "slices with blood of one subtype"),
+        ("most probable subtype is the true one", named == true, single, "slices with blood of one subtype"),
+    ):
+        column = right[among].astype(np.float64)
+        truth = part.labels(ANY)[among] == 1
+        yield from _measured(part.set, name, _mean, (column,), groups[among], truth, resamples, note)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean())
 
 
 def _bleeding_patients(part: _Part) -> NDArray[np.str_]:

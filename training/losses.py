@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from training.datasets.sample import BLOOD, IN_BOX, NO_BLOOD
+from hemoscope.labels import SUBTYPES
+from training.datasets.sample import BLOOD, IN_BOX, NO_BLOOD, SUBTYPE_BITS
 
 EPSILON = 1e-6
 
@@ -71,6 +72,27 @@ class MaskedKindLoss(keras.losses.Loss):
         shares = subtypes / (ops.sum(subtypes, axis=-1, keepdims=True) + EPSILON)
         target = ops.concatenate([1 - labels[:, :1], shares], axis=-1)
         return -known * ops.sum(target * ops.log_softmax(y_pred, axis=-1), axis=-1)
+
+
+@keras.saving.register_keras_serializable("hemoscope")
+class MaskedSubtypeLoss(keras.losses.Loss):
+    """Which subtype a pixel of blood has: cross-entropy of the subtypes that it may have, taken together.
+
+    Where one subtype is possible this is plain cross-entropy; where all are, nothing is learnt. A slice counts as much
+    as another, however large its bleed.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**{"reduction": None} | kwargs)
+
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+        bits = ops.convert_to_tensor([SUBTYPE_BITS[name] for name in SUBTYPES], "float32")
+        possible = ops.floor(y_true / bits) % 2  # (n, rows, columns, 5)
+        said = ops.clip(ops.sum(possible * y_pred, axis=-1), EPSILON, 1.0)
+        blood = ops.cast(y_true[..., 0] > 0, "float32")
+        area = ops.sum(blood, axis=(1, 2))
+        slices = -ops.sum(blood * ops.log(said), axis=(1, 2)) / (area + EPSILON)
+        return ops.sum(slices) / (ops.sum(ops.cast(area > 0, "float32")) + EPSILON)
 
 
 @keras.saving.register_keras_serializable("hemoscope")

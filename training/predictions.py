@@ -9,7 +9,7 @@ would have said.
 import csv
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemoscope.errors import BadData, HemoscopeError
-from hemoscope.labels import ANY, CLASSES
+from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.metrics import Counts, ScoreHistogram
-from hemoscope.postprocessing import Rule, class_logits
-from hemoscope.preprocessing import Preprocess
-from training.datasets.sample import BLOOD, Sample
+from hemoscope.postprocessing import Rule, class_logits, subtype_map
+from hemoscope.preprocessing import Placement, Preprocess
+from training.datasets.sample import BLOOD, SUBTYPE_BITS, Sample
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,10 @@ class Predictions:
             network without a mask.
         pixels: int32 (m, 2, BINS), pixels without and with blood by their score in steps of 1 / BINS.
         skipped: slices that could not be read.
+        marked: float32 (n, 5), how much blood the network marks of each subtype: the sum over the pixels of its input
+            of blood's probability times the subtype's. None for a network that does not tell them apart by pixel.
+        subtype_pixels: int64 (n, 5, 5), pixels of blood by the subtype that they have and the one that is said, on
+            the image's own grid; 0 where the one that they have is not known. None like `marked`.
     """
 
     classes: tuple[str, ...]
@@ -57,11 +61,14 @@ class Predictions:
     pixel_slices: NDArray[np.int64]
     pixels: NDArray[np.int32]
     skipped: int
+    marked: NDArray[np.float32] | None = None
+    subtype_pixels: NDArray[np.int64] | None = None
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write an .npz file; `fingerprint` is the sha256 of the network that they are of."""
-        stored = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-        np.savez_compressed(path, fingerprint=np.array(fingerprint), **stored)
+        stored = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: np.asarray(value) for name, value in stored.items() if value is not None}
+        np.savez_compressed(path, fingerprint=np.array(fingerprint), **arrays)
 
     @classmethod
     def read(cls, path: Path, fingerprint: str) -> "Predictions":
@@ -75,7 +82,7 @@ class Predictions:
         with np.load(path) as stored:
             if str(stored["fingerprint"]) != fingerprint:
                 raise BadData(f"{path} is of another network than the one beside it: evaluate without --reuse.")
-            values = {field.name: stored[field.name] for field in fields(cls)}
+            values = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         return cls(**values | {"classes": tuple(values["classes"].tolist()), "skipped": int(values["skipped"])})
 
 
@@ -124,7 +131,8 @@ def predict(network: keras.Model, preprocess: Preprocess, samples: Sequence[Samp
             for place, (sample, _, placement, target) in enumerate(prepared):
                 answer = {name: np.asarray(values[place], np.float32) for name, values in outputs.items()}
                 mask = placement.inverse(answer["mask"][..., 0]) if target is not None else None
-                collected.add(sample, class_logits(answer), target, mask)
+                subtypes = _subtypes(answer, sample, target, placement) if "subtypes" in answer else None
+                collected.add(sample, class_logits(answer), target, mask, subtypes)
             bar.update(min(BATCH, len(samples) - start))
     return collected.predictions(CLASSES if "logits" in network.output_names else (ANY,))
 
@@ -143,6 +151,7 @@ class Collector:
         self._logits: list[NDArray[np.float32]] = []
         self._pixel_slices: list[int] = []
         self._pixels: list[NDArray[np.int32]] = []
+        self._subtypes: list[Subtypes] = []
 
     def add(
         self,
@@ -150,6 +159,7 @@ class Collector:
         logits: NDArray[np.float32],
         target: NDArray[np.uint8] | None,
         mask: NDArray[np.float32] | None,
+        subtypes: "Subtypes | None" = None,
     ) -> None:
         """Take what was said of a slice.
 
@@ -158,7 +168,10 @@ class Collector:
             logits: (classes,).
             target: (rows, columns), what is known of its pixels, see `Sample.target`.
             mask: (rows, columns), probabilities of blood.
+            subtypes: what is said of them by pixel, of every slice or of none.
         """
+        if subtypes is not None:
+            self._subtypes.append(subtypes)
         if mask is not None and target is not None and sample.source in self._with_masks:
             histogram = ScoreHistogram(BINS)
             histogram.add(target == BLOOD, mask)
@@ -185,7 +198,31 @@ class Collector:
             pixel_slices=np.array(self._pixel_slices, np.int64),
             pixels=np.stack(self._pixels) if self._pixels else np.zeros((0, 2, BINS), np.int32),
             skipped=self._asked - len(self._read),
+            marked=np.stack([one.marked for one in self._subtypes]) if self._subtypes else None,
+            subtype_pixels=np.stack([one.pixels for one in self._subtypes]) if self._subtypes else None,
         )
+
+
+@dataclass(frozen=True)
+class Subtypes:
+    """What is said of the subtypes in one slice's mask: (5,) and (5, 5), see `Predictions`."""
+
+    marked: NDArray[np.float32]
+    pixels: NDArray[np.int64]
+
+
+def _subtypes(
+    answer: Mapping[str, NDArray[np.float32]], sample: Sample, target: NDArray[np.uint8] | None, placement: Placement
+) -> Subtypes:
+    marked = (answer["mask"] * answer["subtypes"]).sum(axis=(0, 1))
+    pixels = np.zeros((len(SUBTYPES), len(SUBTYPES)), np.int64)
+    if target is not None and (target == BLOOD).any():
+        candidates = sample.candidates(target)
+        said = subtype_map(answer["subtypes"], target == BLOOD, placement)
+        for place, name in enumerate(SUBTYPES):
+            counts = np.bincount(said[candidates == SUBTYPE_BITS[name]], minlength=1 + len(SUBTYPES))
+            pixels[place] = counts[1:]
+    return Subtypes(marked, pixels)
 
 
 def judge(predictions: Predictions, rule: Rule) -> Judged:
@@ -206,6 +243,7 @@ def join(parts: Sequence[Judged]) -> Judged:
     offsets = np.cumsum([0] + [len(part.predictions.keys) for part in parts])
     sides = [part.predictions for part in parts]
     arrays = ("keys", "groups", "sources", "labels", "logits", "pixels")
+    arrays += tuple(name for name in ("marked", "subtype_pixels") if all(getattr(s, name) is not None for s in sides))
     predictions = Predictions(
         classes=sides[0].classes,
         pixel_slices=np.concatenate([side.pixel_slices + at for side, at in zip(sides, offsets, strict=False)]),

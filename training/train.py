@@ -30,14 +30,16 @@ from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_
 from training.cache import Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
+from training.datasets.pasting import pasted_samples
 from training.datasets.sample import Sample
 from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
 from training.distribution import CHOICES, Engine, choose_engine
 from training.folds import FILES, FOLDS, Folds, make_folds
-from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
+from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss, MaskedSubtypeLoss
 from training.networks import NETWORKS
 from training.networks.fused import fuse_normalisation
 from training.optimizers import optimizer
+from training.teaching import taught_samples
 
 
 class Diverged(BadData):
@@ -71,7 +73,7 @@ def train(
             and adjacent slices are asked for together; or another process trains the same already.
         Diverged: if a loss is no number any more; what was checkpointed before stays.
     """
-    if config.synthetic and config.preprocess.neighbours:
+    if (config.synthetic or config.pasted) and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
     engine, run = engine or Engine(), checkpoints.run_folder(runs, name, fold)
     with checkpoints.alone(runs, name, fold) if engine.first else nullcontext():
@@ -96,7 +98,10 @@ def _train(
     sides = engine.in_turn(load_split)(config, fold, data, runs)
     cache, preprocess = runs / "cache", config.preprocess
     learnt = usable(sides.train, config, config.outline_boxes)
+    if config.teacher:
+        learnt = engine.in_turn(taught_samples)(learnt, config.teacher, fold, runs)
     learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
+    learnt += pasted_samples(sides.train, config.pasted, config.seed)
     train_set = engine.in_turn(prepare)(learnt, preprocess, cache, 2, config.outline_boxes)
     validation_set = engine.in_turn(prepare)(usable(sides.validation, config), preprocess, cache)
     if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):
@@ -153,8 +158,8 @@ def _train(
 
 def steps_to(name: str) -> list[str]:
     """The configurations that are trained one after the other for this one, the first one first."""
-    initial = CONFIGS[name].initial
-    return [*(steps_to(initial) if initial in CONFIGS else []), name]
+    before = [one for one in (CONFIGS[name].teacher, CONFIGS[name].initial) if one in CONFIGS]
+    return list(dict.fromkeys([step for one in before for step in steps_to(one)] + [name]))
 
 
 def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
@@ -191,7 +196,14 @@ def build(config: TrainConfig) -> keras.Model:
         losses["logits"] = MaskedClassLoss(config.any_weight, config.smoothing, config.focal, positive)
     if "kinds" in losses:
         losses["kinds"] = MaskedKindLoss()
-    weights = {"mask": config.pixel_weight, "logits": config.class_weight, "kinds": config.class_weight}
+    if "subtypes" in losses:
+        losses["subtypes"] = MaskedSubtypeLoss()
+    weights = {
+        "mask": config.pixel_weight,
+        "subtypes": config.subtype_weight,
+        "logits": config.class_weight,
+        "kinds": config.class_weight,
+    }
     network.compile(
         optimizer=optimizer(config),
         loss=losses,
@@ -203,7 +215,7 @@ def build(config: TrainConfig) -> keras.Model:
 
 def loss_outputs(network: keras.Model) -> list[str]:
     """The outputs that are learnt from targets; logits that follow from kinds are not."""
-    learnt = ("mask", "kinds") if "kinds" in network.output_names else ("mask", "logits")
+    learnt = ("mask", "subtypes", "kinds" if "kinds" in network.output_names else "logits")
     return [output for output in network.output_names if output in learnt]
 
 

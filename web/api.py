@@ -92,12 +92,14 @@ def _slice(result: Reading, index: int, include: frozenset[str], drawn_px: int) 
         "finding": found.finding,
         "area_px": None if found.area_px is None else int(found.area_px),
         "area_mm2": _rounded(found.area_mm2, 2),
+        "subtype_areas_px": found.subtype_areas_px,
     }
     if "mask" in include:
         made["mask"] = None if found.mask is None else pictures.base64(pictures.mask_png(found.mask))
     if "overlay" in include:
         mask = pictures.fitted_mask(found.mask, drawn_px)
-        made["overlay"] = None if mask is None else pictures.base64(pictures.overlay_png(hu, mask))
+        subtypes = pictures.fitted_subtypes(found.subtype_map, hu.shape)
+        made["overlay"] = None if mask is None else pictures.base64(pictures.overlay_png(hu, mask, subtypes))
     if "heatmaps" in include:
         heats = ((name, pictures.fitted(heat, drawn_px)) for name, heat in found.heat.items())
         made["heatmaps"] = {name: pictures.base64(pictures.heat_png(hu, heat)) for name, heat in heats}

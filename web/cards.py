@@ -71,7 +71,8 @@ class SliceView:
 class Card:
     """One file on the result page. `error` is empty for a file that was read; `slices` are those shown as pictures.
 
-    `area_px` is None where the model gives no mask, `area_mm2` also where the size of a pixel is not known.
+    `area_px` is None where the model gives no mask, `area_mm2` also where the size of a pixel is not known. `shares`
+    are those of the subtypes in the mask that have one; empty where the model does not tell them apart by pixel.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Card:
     band: tuple[float, float] = (0.0, 1.0)
     area_px: int | None = 0
     area_mm2: float | None = None
+    shares: Sequence[Bar] = ()
     slices: Sequence[SliceView] = ()
     numbers: Sequence[SliceNumbers] = ()
     facts: Sequence[str] = ()
@@ -113,6 +115,7 @@ def card_of(result: Reading, most_pictures: int) -> Card:
         band=(manifest.decision_low, manifest.decision_high),
         area_px=findings.area_px,
         area_mm2=findings.area_mm2,
+        shares=_shares(findings),
         slices=[_slice_view(scan, findings.slices[index], index, plan.drawn_px) for index in plan.shown],
         numbers=[_numbers(found, index) for index, found in enumerate(findings.slices)],
         facts=_facts(scan, findings),
@@ -156,6 +159,7 @@ def percent(probability: float) -> str:
 
 def _slice_view(scan: Scan, found: SliceFindings, index: int, drawn_px: int) -> SliceView:
     hu, mask = pictures.fitted(scan.hu[index], drawn_px), pictures.fitted_mask(found.mask, drawn_px)
+    subtypes = pictures.fitted_subtypes(found.subtype_map, hu.shape)
     blood = mask if mask is not None and mask.any() else None
     return SliceView(
         numbers=_numbers(found, index),
@@ -163,12 +167,18 @@ def _slice_view(scan: Scan, found: SliceFindings, index: int, drawn_px: int) -> 
         columns=hu.shape[1],
         base=pictures.data_uri(pictures.slice_png(hu)),
         thumbnail=pictures.data_uri(pictures.thumbnail_png(hu)) if len(scan.hu) > 1 else "",
-        fill=pictures.data_uri(pictures.fill_layer(blood)) if blood is not None else "",
+        fill=pictures.data_uri(pictures.fill_layer(blood, subtypes)) if blood is not None else "",
         outline=pictures.data_uri(pictures.contour_layer(blood)) if blood is not None else "",
         heat={name: pictures.data_uri(pictures.heat_layer(heat)) for name, heat in found.heat.items()},
-        overlay_png=pictures.data_uri(pictures.overlay_png(hu, mask)) if mask is not None else "",
+        overlay_png=pictures.data_uri(pictures.overlay_png(hu, mask, subtypes)) if mask is not None else "",
         mask_png=pictures.data_uri(pictures.mask_png(found.mask)) if found.mask is not None else "",
     )
+
+
+def _shares(findings: Findings) -> list[Bar]:
+    areas = findings.subtype_areas_px or {}
+    total = sum(areas.values())
+    return [Bar(name, _hex(name), area / total) for name, area in areas.items() if area]
 
 
 def _numbers(found: SliceFindings, index: int) -> SliceNumbers:

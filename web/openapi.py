@@ -125,6 +125,9 @@ def _schemas() -> Schema:
         "area_mm2": _or_null({"type": "number", "minimum": 0})
         | {"description": "null: the model gives no mask, or the size of a pixel is not known."},
     }
+    area["subtype_areas_px"] = _or_null(_object(dict.fromkeys(labels.SUBTYPES, COUNT))) | {
+        "description": "The mask's pixels by subtype. null: the model does not tell subtypes apart by pixel."
+    }
     mask = _or_null(PICTURE) | {"description": no_mask}
     heatmaps: Schema = {
         "type": "object",

@@ -17,7 +17,9 @@ from web.settings import PLAIN_PX
 
 Mask = NDArray[np.bool_]  # (rows, columns)
 
-MASK_COLOUR = labels.COLOURS[labels.ANY]  # the mask is all blood of the slice, whatever its subtype
+Subtypes = NDArray[np.uint8]  # (rows, columns), see `SliceFindings.subtype_map`
+
+OUTLINE_COLOUR = labels.COLOURS[labels.ANY]  # the outline is round all blood of the slice, whatever its subtype
 OVERLAY_OPACITY = 0.45
 HEAT_OPACITY = 0.6
 HEAT_SIDE_PX = 160  # Grad-CAM comes from a coarse grid: more pixels would only be more bytes
@@ -35,10 +37,10 @@ def thumbnail_png(hu: NDArray[np.float32]) -> bytes:
     return render.png(render.grey(_shrunk(hu, THUMBNAIL_PX), BRAIN))
 
 
-def overlay_png(hu: NDArray[np.float32], mask: Mask) -> bytes:
-    """The slice with the mask filled and outlined."""
-    filled = render.overlay(render.grey(hu, BRAIN), mask, MASK_COLOUR, OVERLAY_OPACITY)
-    return render.png(render.contour(filled, mask, MASK_COLOUR))
+def overlay_png(hu: NDArray[np.float32], mask: Mask, subtypes: Subtypes | None) -> bytes:
+    """The slice with the mask filled, by subtype where that is known, and outlined."""
+    filled = render.overlay(render.grey(hu, BRAIN), mask, render.blood_colours(subtypes), OVERLAY_OPACITY)
+    return render.png(render.contour(filled, mask, OUTLINE_COLOUR))
 
 
 def mask_png(mask: Mask) -> bytes:
@@ -51,14 +53,14 @@ def heat_png(hu: NDArray[np.float32], heat: NDArray[np.float32]) -> bytes:
     return render.png(render.heat_map(render.grey(hu, BRAIN), heat, HEAT_OPACITY))
 
 
-def fill_layer(mask: Mask) -> bytes:
-    """The mask as a transparent layer."""
-    return render.png(render.mask_layer(mask, MASK_COLOUR))
+def fill_layer(mask: Mask, subtypes: Subtypes | None) -> bytes:
+    """The mask as a transparent layer, by subtype where that is known."""
+    return render.png(render.mask_layer(mask, render.blood_colours(subtypes)))
 
 
 def contour_layer(mask: Mask) -> bytes:
     """The mask's outline as a transparent layer."""
-    return render.png(render.contour_layer(mask, MASK_COLOUR))
+    return render.png(render.contour_layer(mask, OUTLINE_COLOUR))
 
 
 def heat_layer(heat: NDArray[np.float32]) -> bytes:
@@ -116,6 +118,13 @@ def fitted_mask(mask: Mask | None, most_px: int) -> Mask | None:
     if mask is None or mask.size <= most_px:
         return mask
     return fitted(mask.astype(np.float32), most_px) > 0
+
+
+def fitted_subtypes(subtypes: Subtypes | None, shape: tuple[int, ...]) -> Subtypes | None:
+    """The map of subtypes on a fitted slice's (rows, columns)."""
+    if subtypes is None or subtypes.shape == shape:
+        return subtypes
+    return cv2.resize(subtypes, shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
 
 def _shrunk(image: NDArray[np.float32], longest: int) -> NDArray[np.float32]:

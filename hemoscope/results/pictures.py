@@ -11,7 +11,6 @@ from pathlib import Path
 from hemoscope import render
 from hemoscope.errors import BadRequest
 from hemoscope.findings import Findings
-from hemoscope.labels import ANY, COLOURS
 from hemoscope.scan import BRAIN, Scan
 
 OVERLAY_OPACITY = 0.45
@@ -42,7 +41,8 @@ class Pictures:
 
     Attributes:
         masks: 0 or 255, 8-bit grey. A model that gives no mask leaves no masks and no overlays.
-        overlays: the slice with the mask filled in, RGB; calibrated scans in the brain window, pictures in their own.
+        overlays: the slice with the mask filled in, RGB, by subtype where the model tells them apart by pixel;
+            calibrated scans in the brain window, pictures in their own.
         heatmaps: the slice under the Grad-CAM of each class, RGB, with `_any`, `_epidural`, ... after the name.
 
     Raises:
@@ -80,7 +80,8 @@ class Pictures:
                 (self.masks / f"{each}.png").write_bytes(render.mask_png(found.mask))
             shown = render.grey(hu, scan.window or BRAIN)
             if self.overlays and found.mask is not None:
-                filled = render.overlay(shown, found.mask, COLOURS[ANY], OVERLAY_OPACITY)
+                colours = render.blood_colours(found.subtype_map)
+                filled = render.overlay(shown, found.mask, colours, OVERLAY_OPACITY)
                 (self.overlays / f"{each}.png").write_bytes(render.png(filled))
             if self.heatmaps:
                 for label, heat in found.heat.items():

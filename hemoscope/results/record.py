@@ -18,7 +18,8 @@ def record(path: str, findings: Findings) -> dict[str, object]:
     Returns:
         `path`, `model`, `version`, `probabilities` (all six classes, 0..1 with six decimals, null for a class that the
         model does not assess), `finding`, `area_px` (null where the model gives no mask), `area_mm2` (null also where
-        the pixel spacing is unknown), `seconds`, `notes` (what the reader does not know of the input, in sentences).
+        the pixel spacing is unknown), `subtype_areas_px` (the mask's pixels by subtype, null where the model does not
+        tell them apart by pixel), `seconds`, `notes` (what the reader does not know of the input, in sentences).
     """
     probabilities = {name: _rounded(findings.probabilities.get(name), 6) for name in CLASSES}
     return {
@@ -29,6 +30,7 @@ def record(path: str, findings: Findings) -> dict[str, object]:
         "finding": findings.finding,
         "area_px": None if findings.area_px is None else int(findings.area_px),
         "area_mm2": _rounded(findings.area_mm2, 2),
+        "subtype_areas_px": findings.subtype_areas_px,
         "seconds": _rounded(findings.timings.total, 4),
         "notes": list(findings.notes),
     }

@@ -39,6 +39,7 @@ def test_record_is_the_stable_object():
         "finding": "uncertain",
         "area_px": 501,
         "area_mm2": 120.46,
+        "subtype_areas_px": None,
         "seconds": 0.024,
         "notes": ["A note."],
     }

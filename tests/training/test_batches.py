@@ -10,7 +10,7 @@ from hemoscope.preprocessing import Preprocess
 from training.augment import Augment
 from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_draws
 from training.cache import Prepared
-from training.datasets.sample import UNKNOWN, Sample
+from training.datasets.sample import BLOOD, UNKNOWN, Sample
 
 PREPROCESS = Preprocess(32)
 
@@ -21,7 +21,9 @@ def prepared():
     labels = [(1.0, UNKNOWN, 1.0, UNKNOWN, UNKNOWN, 0.0), *[(0.0,) * 6] * 6]
     samples = [Sample("rsna", str(n), Path(f"{n}.png"), labels[n], None) for n in range(7)]
     pixels = random.integers(0, 256, (7, 32, 32, 1), dtype=np.uint8)
-    return Prepared(samples, pixels, random.integers(0, 4, (7, 32, 32), dtype=np.uint8), skipped=0)
+    targets = random.integers(0, 4, (7, 32, 32), dtype=np.uint8)
+    candidates = np.where(targets == BLOOD, random.integers(0, 32, targets.shape, np.uint8), 0).astype(np.uint8)
+    return Prepared(samples, pixels, targets, candidates, skipped=0)
 
 
 def every(prepared):
@@ -38,6 +40,21 @@ def test_a_batch_has_scaled_pixels_codes_and_labels(prepared):
     assert targets["logits"].tolist() == [[0] * 6] * 2
     known = batches[0][1]["logits"][0]
     assert np.isnan(known).tolist() == [False, True, False, True, True, False]
+
+
+def test_the_subtypes_that_blood_may_have_come_beside_the_mask(prepared):
+    targets = Batches(prepared, every(prepared), PREPROCESS, ["mask", "subtypes"], batch=7)[0][1]
+    assert (targets["mask"] == prepared.targets[..., None]).all()
+    assert (targets["subtypes"] == prepared.candidates[..., None]).all()
+    assert targets["subtypes"].dtype == np.float32
+
+
+def test_augmentation_moves_mask_and_subtypes_alike(prepared):
+    augment = Augment("report", PREPROCESS)
+    targets = Batches(prepared, every(prepared), PREPROCESS, ["mask", "subtypes"], batch=7, augment=augment)[0][1]
+    assert (targets["mask"] != prepared.targets[..., None]).any()
+    assert (targets["mask"][targets["subtypes"] > 0] == BLOOD).all()
+    assert set(np.unique(targets["subtypes"])) <= set(np.unique(prepared.candidates))
 
 
 def test_a_network_without_a_class_head_gets_masks_only(prepared):

@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from training.datasets.sample import (
     IN_BOX,
     NO_BLOOD,
     NOT_KNOWN,
+    SUBTYPE_BITS,
     UNKNOWN,
     Box,
     Sample,
@@ -108,6 +110,24 @@ def test_a_published_mask_is_read_and_its_absence_is_no_empty_mask(published_ct_
     assert (target == BLOOD).sum() == pytest.approx(100, abs=8)  # JPEG frays the edge
     assert (free.target(64, 64) == NO_BLOOD).all()
     assert (positive.target(64, 64) == NOT_KNOWN).all()
+
+
+def test_blood_may_have_each_subtype_that_the_slice_is_not_free_of():
+    target = np.array([[BLOOD, NO_BLOOD], [NOT_KNOWN, BLOOD]], np.uint8)
+    labels = (1.0, 0.0, 1.0, UNKNOWN, 0.0, 0.0)  # intraparenchymal, perhaps intraventricular
+    one = Sample("rsna", "1", Path("a.png"), labels, BRAIN)
+    both = SUBTYPE_BITS["intraparenchymal"] + SUBTYPE_BITS["intraventricular"]
+    assert one.candidates(target).tolist() == [[both, 0], [0, both]]
+
+
+def test_inside_a_box_blood_has_the_box_s_subtype():
+    labels = (1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    boxes = (Box(0, 0, 2, 1, "epidural"), Box(1, 0, 3, 1, "subdural"), Box(3, 0, 4, 1, "intraparenchymal"))
+    one = Sample("ct_ich", "1", Path("a.png"), labels, BRAIN, boxes=boxes)
+    epidural, subdural = SUBTYPE_BITS["epidural"], SUBTYPE_BITS["subdural"]
+    # A box of a subtype that the slice does not have is not believed.
+    expected = [epidural, epidural + subdural, subdural, epidural + subdural]
+    assert one.candidates(np.full((1, 4), BLOOD, np.uint8)).tolist() == [expected]
 
 
 def test_a_ct_ich_picture_is_read_in_the_window_that_it_was_drawn_in(published_ct_ich):
@@ -289,7 +309,7 @@ def test_phe_sich_knows_parenchymal_blood_only(tmp_path):
     assert free.blood_free
     assert masked.mask.name == "c.png"
     assert doubtful.mask is None  # a doubtful pseudo mask stands back behind the expert's box
-    assert doubtful.boxes == (Box(1, 2, 3, 4),)
+    assert doubtful.boxes == (Box(1, 2, 3, 4, "intraparenchymal"),)
 
 
 def test_phe_sich_gives_no_neighbours_for_having_them_would_tell_who_bleeds(tmp_path):

@@ -183,7 +183,7 @@ def batches():
     preprocess = Preprocess(16)
     samples = [Sample("rsna", str(n), Path(f"{n}.png"), (float(n % 2),) * 6, None) for n in range(7)]
     pixels = np.arange(7 * 256, dtype=np.uint64).reshape(7, 16, 16, 1).astype(np.uint8)
-    prepared = Prepared(samples, pixels, np.zeros((7, 16, 16), np.uint8), skipped=0)
+    prepared = Prepared(samples, pixels, np.zeros((7, 16, 16), np.uint8), np.zeros((7, 16, 16), np.uint8), skipped=0)
     draws = [Draw(n) for n in (3, 1, 6, 0, 2, 5, 4)]
     return lambda **named: Batches(prepared, draws, preprocess, ["mask", "logits"], batch=4, **named)
 

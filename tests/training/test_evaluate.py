@@ -6,6 +6,7 @@ The data are slices of the phantom; the figures are compared with what `model.Re
 import csv
 import json
 import shutil
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from keras import layers
 
 import model
 from hemoscope.errors import BadData
-from hemoscope.labels import CLASSES
+from hemoscope.labels import CLASSES, SUBTYPES
 from hemoscope.manifest import Metric
 from hemoscope.metrics import Counts
 from hemoscope.postprocessing import Rule
@@ -314,6 +315,71 @@ def test_a_patients_score_is_the_largest_of_its_slices():
     metrics = figures(judge(predictions, RULE), resamples=20)
     assert value(metrics, "AUC any per patient", of="s") == pytest.approx(3 / 4)
     assert not any("Dice" in metric.name for metric in metrics)
+
+
+def by_subtype() -> Judged:
+    """Four slices with blood: two epidural, one subdural without a finding, one of both whose mask is not known."""
+    labels = np.zeros((4, len(CLASSES)))
+    labels[:, 0] = 1
+    labels[[0, 1, 3], CLASSES.index("epidural")] = 1
+    labels[[2, 3], CLASSES.index("subdural")] = 1
+    epidural, subdural = SUBTYPES.index("epidural"), SUBTYPES.index("subdural")
+    marked, pixels = np.zeros((4, 5), np.float32), np.zeros((4, 5, 5), np.int64)
+    marked[[0, 1, 2, 3], [epidural, subdural, subdural, epidural]] = 9
+    pixels[0, epidural, epidural], pixels[0, epidural, subdural] = 30, 10
+    pixels[1, epidural, subdural] = 20
+    pixels[2, subdural, subdural] = 7
+    logits = np.full((4, len(CLASSES)), -4, np.float32)
+    logits[:, 0] = [3, 3, -3, 3]  # slice 2 has no finding
+    logits[[0, 1, 2, 3], [CLASSES.index("epidural")] * 3 + [CLASSES.index("subdural")]] = 2
+    predictions = Predictions(
+        classes=CLASSES,
+        keys=np.array([f"s/{index}" for index in range(4)]),
+        groups=np.array(["a", "b", "c", "d"]),
+        sources=np.array(["s"] * 4),
+        labels=labels,
+        logits=logits,
+        pixel_slices=np.zeros(0, np.int64),
+        pixels=np.zeros((0, 2, BINS), np.int32),
+        skipped=0,
+        marked=marked,
+        subtype_pixels=pixels,
+    )
+    return judge(predictions, Rule(CLASSES, 1.0, (0.0,) * 6, 0.25, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("share of epidural pixels called so", 30 / 60),
+        ("share of subdural pixels called so", 1.0),
+        ("mask's main subtype is the most probable one", 1 / 3),  # slice 0 of slices 0, 1 and 3
+        ("mask's main subtype is the true one", 2 / 3),  # slices 0 and 2 of slices 0, 1 and 2
+        ("most probable subtype is the true one", 2 / 3),  # slices 0 and 1
+    ],
+)
+def test_figures_of_subtypes_in_the_mask_by_hand(name: str, expected: float):
+    assert value(figures(by_subtype(), resamples=20), name, of="s") == pytest.approx(expected)
+
+
+def test_a_network_that_does_not_tell_subtypes_apart_by_pixel_has_no_such_figure():
+    names = {metric.name for metric in figures(silent(by_subtype()), resamples=20)}
+    assert not [name for name in names if "subtype" in name or "pixels called" in name]
+
+
+def test_subtypes_are_stored_joined_and_read_back(tmp_path: Path):
+    judged = by_subtype()
+    joined = join([judged, judged]).predictions
+    assert joined.subtype_pixels.shape == (8, 5, 5) and joined.marked.shape == (8, 5)
+    joined.save(tmp_path / "test.npz", "print")
+    again = Predictions.read(tmp_path / "test.npz", "print")
+    assert (again.subtype_pixels == joined.subtype_pixels).all() and (again.marked == joined.marked).all()
+    assert join([judged, silent(judged)]).predictions.marked is None
+
+
+def silent(judged: Judged) -> Judged:
+    """The same without subtypes by pixel."""
+    return replace(judged, predictions=replace(judged.predictions, marked=None, subtype_pixels=None))
 
 
 def test_joined_folds_keep_their_own_rules_and_pixels():

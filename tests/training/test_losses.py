@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss
+from training.datasets.sample import SUBTYPE_BITS
+from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss, MaskedSubtypeLoss
 
 NAN = float("nan")
 
@@ -205,3 +206,37 @@ def test_a_loss_survives_serialisation(loss):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()
+
+
+# Subtypes by pixel
+
+
+def subtype_loss(bits, probabilities):
+    """Of slices of two pixels in a row; each pixel's five probabilities in the order of `labels.SUBTYPES`."""
+    bits = np.array(bits, np.float32).reshape(-1, 1, 2, 1)
+    return float(MaskedSubtypeLoss()(bits, np.array(probabilities, np.float32).reshape(-1, 1, 2, 5)))
+
+
+EPIDURAL, SUBDURAL, EVERY = SUBTYPE_BITS["epidural"], SUBTYPE_BITS["subdural"], sum(SUBTYPE_BITS.values())
+SAID = [0.5, 0.1, 0.1, 0.05, 0.25]  # epidural first, subdural last
+
+
+def test_subtype_loss_by_hand():
+    assert subtype_loss([EPIDURAL, 0], [SAID, SAID]) == pytest.approx(log(2), abs=1e-5)
+    assert subtype_loss([EPIDURAL, SUBDURAL], [SAID, SAID]) == pytest.approx((log(2) + log(4)) / 2, abs=1e-5)
+    # Either of two: their probabilities together.
+    assert subtype_loss([EPIDURAL + SUBDURAL, 0], [SAID, SAID]) == pytest.approx(log(4 / 3), abs=1e-5)
+
+
+def test_a_small_bleed_counts_as_much_as_a_large_one():
+    both = subtype_loss([[EPIDURAL, EPIDURAL], [SUBDURAL, 0]], [SAID] * 4)
+    assert both == pytest.approx((log(2) + log(4)) / 2, abs=1e-5)
+
+
+def test_where_no_blood_is_or_any_subtype_may_be_nothing_is_learnt():
+    assert subtype_loss([0, 0], [SAID, SAID]) == 0
+    assert subtype_loss([EVERY, EVERY], [SAID, SAID]) == pytest.approx(0, abs=1e-5)
+    bits = np.array([0, EPIDURAL], np.float32).reshape(1, 1, 2, 1)
+    slope = gradient(MaskedSubtypeLoss(), bits, np.reshape([SAID, SAID], (1, 1, 2, 5)))
+    assert (slope[0, 0, 0] == 0).all()
+    assert (slope[0, 0, 1] != 0).tolist() == [True, False, False, False, False]

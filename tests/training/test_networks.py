@@ -11,8 +11,9 @@ import pytest
 
 from hemoscope.labels import CLASSES
 from tests.training.small_backbone import with_small_backbones
+from training.datasets.sample import SUBTYPE_BITS
 from training.export import convert, largest_difference, run_graph
-from training.losses import MaskedClassLoss, MaskedPixelLoss
+from training.losses import MaskedClassLoss, MaskedPixelLoss, MaskedSubtypeLoss
 from training.networks import NETWORKS
 from training.networks.backbones import FAMILIES
 from training.networks.heads import ClassHead, ClosedFormGradCam, MaskWeightedPooling
@@ -139,6 +140,22 @@ def test_a_handful_of_slices_is_learnt_by_heart(name):
     callbacks = [StopWhenLearnt()]
     losses = network.fit(images, targets, batch_size=8, epochs=100, verbose=0, callbacks=callbacks).history["loss"]
     assert losses[-1] < 0.25 * losses[0]
+
+
+def test_the_reader_learns_the_subtype_of_each_pixel():
+    images, masks, labels = handful()
+    images[:2] += masks[:2]  # of the four bleeds two are brighter: subdural, the others epidural
+    subtypes = np.array([SUBTYPE_BITS["subdural"]] * 2 + [SUBTYPE_BITS["epidural"]] * 6, np.float32)
+    keras.utils.set_random_seed(11)
+    network = NETWORKS["reader"](SIZE, 3, **TINY["reader"], subtypes=True)
+    losses = {"mask": MaskedPixelLoss(), "logits": MaskedClassLoss(), "cams": None, "subtypes": MaskedSubtypeLoss()}
+    network.compile(keras.optimizers.Adam(1e-2), loss=losses, jit_compile=keras.backend.backend() == "jax")
+    targets = {"mask": masks, "logits": labels, "subtypes": masks * subtypes[:, None, None, None]}
+    history = network.fit(images, targets, batch_size=8, epochs=40, verbose=0).history["subtypes_loss"]
+    assert history[-1] < 0.25 * history[0]
+    said = keras.ops.convert_to_numpy(network(images)["subtypes"])
+    assert said.shape == (8, SIZE, SIZE, 5)
+    assert said.sum(-1) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(TINY))

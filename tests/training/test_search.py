@@ -34,7 +34,7 @@ TINY = TrainConfig(
     slices_per_epoch=64,
     epochs=8,
     licence="CC-BY-4.0",
-    arguments={"filters": (4, 4, 8, 8), "blocks": (1, 1, 1, 1), "decoder": (4, 4, 4)},
+    arguments={"filters": (4, 4), "blocks": (0, 1), "decoder": (4,)},
     batch=4,
     warmup=4,
     mean_of_last=4,
@@ -244,7 +244,8 @@ def test_a_fold_that_cannot_judge_is_refused(data, tmp_path):
 
 def judge_of(outputs, labels, targets):
     samples = [Sample("rsna", str(n), Path(f"{n}.png"), (label,) * 6, None) for n, label in enumerate(labels)]
-    prepared = Prepared(samples, np.zeros((len(labels), 2, 2, 1), np.uint8), np.array(targets, np.uint8), skipped=0)
+    pixels, codes = np.zeros((len(labels), 2, 2, 1), np.uint8), np.array(targets, np.uint8)
+    prepared = Prepared(samples, pixels, codes, np.zeros_like(codes), skipped=0)
     return Batches(prepared, [Draw(n) for n in range(len(labels))], Preprocess(16), outputs, batch=3)
 
 

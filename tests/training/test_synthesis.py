@@ -10,7 +10,7 @@ from hemoscope.errors import BadData
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.phantom import make_phantom
 from hemoscope.scan import BRAIN, Scan
-from training.datasets.sample import BLOOD, NO_BLOOD, Sample
+from training.datasets.sample import BLOOD, NO_BLOOD, SUBTYPE_BITS, Sample
 from training.datasets.synthesis import FAINTEST_HU, SOURCE, draw_bleeds, find_head, synthetic_samples
 
 SIDE = 256
@@ -46,7 +46,7 @@ def samples(scan, tmp_path):
 def drawn(head, kind, seeds=range(30)):
     """What could be drawn of this subtype: (hu, blood) of several seeds."""
     found = [draw_bleeds(head, [kind], np.random.default_rng(seed)) for seed in seeds]
-    return [one for one in found if one is not None]
+    return [(hu, subtypes == SUBTYPE_BITS[kind]) for hu, subtypes in (one for one in found if one is not None)]
 
 
 @pytest.mark.parametrize("kind", SUBTYPES)
@@ -121,6 +121,9 @@ def test_target_and_slice_belong_together(samples):
         assert BRAIN.lowest_hu <= scan.hu.min() and scan.hu.max() <= BRAIN.highest_hu
         rise = (scan.hu - before.hu)[0]
         assert rise[target == BLOOD].mean() > 5 > rise[target == NO_BLOOD].mean()
+        candidates = one.candidates(target)
+        assert ((candidates > 0) == (target == BLOOD)).all()
+        assert set(np.unique(candidates)) - {0} <= {SUBTYPE_BITS[kind] for kind in one.kinds}
 
 
 def test_a_slice_without_a_skull_is_not_drawn_into(samples):

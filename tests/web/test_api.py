@@ -58,6 +58,7 @@ def test_one_slice_gives_the_record_of_the_command_line(client: FlaskClient, che
         "finding": "hemorrhage",
         "area_px": 64,
         "area_mm2": None,
+        "subtype_areas_px": None,
         "seconds": 0.875,
         "notes": [
             "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost."
@@ -99,6 +100,15 @@ def test_pictures_come_where_they_are_asked_for(client: FlaskClient, check: Any,
     answer = post(client, (blood_png, "a.png"), query="?include=mask&include=overlay")
     (both,) = answer.json["results"][0]["slices"]
     assert {"mask", "overlay"} <= set(both)
+
+
+def test_a_mask_s_pixels_are_counted_by_subtype_where_the_model_tells_them_apart(
+    client: FlaskClient, check: Any, models: Any, blood_png: bytes
+) -> None:
+    models.readers["reader"].bright.tells_subtypes = True
+    (made,) = check(post(client, (blood_png, "a.png"), query="?include=overlay"))["results"]
+    expected = dict.fromkeys(CLASSES[1:], 0) | {"epidural": 64}
+    assert made["subtype_areas_px"] == made["slices"][0]["subtype_areas_px"] == expected
 
 
 def test_large_slices_are_drawn_smaller_with_their_mask_as_it_is(make_app: Any, models: Any) -> None:

@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 
 from hemoscope import render
 from hemoscope.phantom import Bleed, dicom_slices, make_phantom
-from tests.web.conftest import ensemble_manifest
+from tests.web.conftest import ensemble_manifest, grey_png
 from web.cards import card_of, percent
 from web.engine import Reading
 from web.pages import Asked
@@ -107,6 +107,31 @@ def test_result_has_a_switch_for_mask_contour_and_each_heat_map(client: FlaskCli
         "", "any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural",
     ]  # fmt: skip
     assert len(re.findall(r'<img class="layer heat heat-\w+" src="data:image/png', page)) == 6
+
+
+def test_mask_of_several_subtypes_is_coloured_and_its_shares_are_named(client: FlaskClient, models: Any) -> None:
+    """Eight rows of blood at 60 HU and four at 75: two thirds epidural, one third subdural."""
+    grey = np.array(Image.open(io.BytesIO(grey_png(191))))
+    grey[28:32, 30:38] = 239
+    models.readers["reader"].bright.tells_subtypes = True
+    file = io.BytesIO()
+    Image.fromarray(grey).save(file, "PNG")
+    page = post(client, (file.getvalue(), "a.png")).text
+    shares = re.search(r'<p class="shares">(.*?)</p>', page, re.DOTALL)
+    assert shares is not None
+    words = re.sub(r"<[^>]+>", " ", shares[1]).replace("\N{NO-BREAK SPACE}", " ").split()
+    assert " ".join(words) == "epidural 67 % subdural 33 %"
+    overlay = np.asarray(Image.open(io.BytesIO(download(page, "a-overlay.png"))))
+    inside = {"epidural": overlay[24, 34].astype(int), "subdural": overlay[30, 34].astype(int)}
+    assert inside["epidural"].argmax() == 1  # green
+    assert inside["subdural"].argmin() == 1  # pink
+    assert json.loads(download(page, "a.json"))["subtype_areas_px"]["subdural"] == 32
+
+
+def test_mask_of_a_model_without_subtypes_names_no_shares(client: FlaskClient, blood_png: bytes) -> None:
+    page = post(client, (blood_png, "a.png")).text
+    assert "shares" not in page
+    assert json.loads(download(page, "a.json"))["subtype_areas_px"] is None
 
 
 def test_slice_without_blood_says_so_and_draws_no_mask(client: FlaskClient, clear_png: bytes) -> None:

@@ -37,7 +37,8 @@ def load_ct_ich(folder: Path) -> list[Sample]:
 def _load_compact(folder: Path) -> list[Sample]:
     boxes: dict[str, list[Box]] = defaultdict(list)
     for row in read_table(folder / "boxes.csv"):
-        boxes[row["file"]].append(Box(*(float(row[side]) for side in ("x0", "y0", "x1", "y1"))))
+        corners = (float(row[side]) for side in ("x0", "y0", "x1", "y1"))
+        boxes[row["file"]].append(Box(*corners, subtype=row.get("class", "")))
     samples, places = [], {}
     for row in read_table(folder / "labels.csv"):
         image = folder / "images" / row["file"]

@@ -39,7 +39,7 @@ def load_phe_sich(folder: Path) -> list[Sample]:
                 window=BRAIN,
                 mask=folder / "blood_pseudo_masks" / row["blood_pseudo_mask"] if trusted else None,
                 blood_free=positive == 0,
-                boxes=tuple(Box(*corners) for corners in json.loads(row["boxes_x0y0x1y1"])),
+                boxes=tuple(Box(*corners, subtype="intraparenchymal") for corners in json.loads(row["boxes_x0y0x1y1"])),
             )
         )
     return samples

@@ -7,7 +7,6 @@ On the 83 slices of CT-ICH that have both boxes and a radiologist's mask, pooled
 dark collections are what it misses (docs/experiments.md).
 """
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -52,7 +51,7 @@ def outline_boxes(scan: Scan, target: NDArray[np.uint8], boxes: Sequence[Box], i
     smooth = cv2.GaussianBlur(hu, (0, 0), hu.shape[0] * SMOOTHING)
     bone = cv2.dilate((cv2.GaussianBlur(hu, (0, 0), 1) > BONE_HU).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     for box in boxes:
-        inside = (slice(int(box.y0), math.ceil(box.y1)), slice(int(box.x0), math.ceil(box.x1)))
+        inside = box.inside
         tissue = (smooth[inside] > TISSUE_HU) & ~bone[inside] & intracranial[inside]
         values = smooth[inside][tissue]
         if values.size < FEWEST_PIXELS:

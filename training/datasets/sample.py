@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemoscope.errors import BadData, BadScan
-from hemoscope.labels import CLASSES, SUBTYPES
+from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.readers import read_file
 from hemoscope.scan import BRAIN, Scan, Window
 
@@ -23,16 +23,27 @@ UNKNOWN = math.nan
 
 # The codes of a target map: what is known of a pixel.
 NO_BLOOD, BLOOD, NOT_KNOWN, IN_BOX = 0, 1, 2, 3
+# The subtypes that a pixel of blood may have, as one number: one bit each, in the order of `labels.SUBTYPES`.
+SUBTYPE_BITS = {name: 1 << place for place, name in enumerate(SUBTYPES)}
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the image, x to the right and y down, inside which there is some blood."""
+    """A rectangle in pixels of the image, x to the right and y down, inside which there is some blood.
+
+    `subtype` is one of `labels.SUBTYPES`, or empty where it is not known.
+    """
 
     x0: float
     y0: float
     x1: float
     y1: float
+    subtype: str = ""
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an image with."""
+        return slice(int(self.y0), math.ceil(self.y1)), slice(int(self.x0), math.ceil(self.x1))
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Sample:
         mask: a picture, above 127 where there is blood, or None.
         blood_free: True where the whole slice is known to hold no blood.
         boxes: rectangles with some blood in each and none outside; empty if there are none.
+        taught: a picture of codes that a teacher gave, see `training.teaching`, or None; it counts where neither a mask
+            nor boxes are known.
         name: unique within the set and the same on every machine; by default the image's folder and file name.
         previous, next: the files of the slices below and above it in the same series of the same patient, the nearest
             first; empty at the ends, and where the set does not say how its slices lie.
@@ -61,6 +74,7 @@ class Sample:
     mask: Path | None = None
     blood_free: bool = False
     boxes: tuple[Box, ...] = ()
+    taught: Path | None = None
     name: str = ""
     previous: tuple[Path, ...] = ()
     next: tuple[Path, ...] = ()
@@ -121,19 +135,45 @@ class Sample:
             BadData: if the mask cannot be read or is not on the image's grid.
         """
         if self.mask is not None:
-            mask = cv2.imread(str(self.mask), cv2.IMREAD_GRAYSCALE)
-            if mask is None or mask.shape != (rows, columns):
-                shape = None if mask is None else mask.shape
-                raise BadData(f"The mask {self.mask.name} is {shape}, its image is {(rows, columns)}.")
+            mask = _read_on_grid(self.mask, rows, columns)
             return np.where(mask > 127, BLOOD, NO_BLOOD).astype(np.uint8)
         if self.blood_free:
             return np.full((rows, columns), NO_BLOOD, np.uint8)
         if self.boxes:
             target = np.full((rows, columns), NO_BLOOD, np.uint8)
             for box in self.boxes:
-                target[int(box.y0) : math.ceil(box.y1), int(box.x0) : math.ceil(box.x1)] = IN_BOX
+                target[box.inside] = IN_BOX
             return target
+        if self.taught is not None:
+            return _read_on_grid(self.taught, rows, columns)
         return np.full((rows, columns), NOT_KNOWN, np.uint8)
+
+    def candidates(self, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Which subtypes each pixel of blood may have: all that the slice is not known to be free of, and inside boxes
+        of some of these only they.
+
+        Args:
+            target: (rows, columns), as `target` gives it or better.
+
+        Returns:
+            sums of SUBTYPE_BITS, uint8 (rows, columns); 0 where there is no blood.
+        """
+        possible = sum(
+            SUBTYPE_BITS[name] for name, label in zip(CLASSES, self.labels, strict=True) if name != ANY and label != 0
+        )
+        boxed = np.zeros(target.shape, np.uint8)
+        for box in self.boxes:
+            if box.subtype:
+                boxed[box.inside] |= SUBTYPE_BITS[box.subtype] & possible
+        return np.where(target == BLOOD, np.where(boxed > 0, boxed, possible), 0).astype(np.uint8)
+
+
+def _read_on_grid(path: Path, rows: int, columns: int) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None or picture.shape != (rows, columns):
+        shape = None if picture is None else picture.shape
+        raise BadData(f"The mask {path.name} is {shape}, its image is {(rows, columns)}.")
+    return picture.astype(np.uint8)
 
 
 def subtype_labels(row: Mapping[str, str]) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ from hemoscope.errors import BadData, BadScan
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.preprocessing import intracranial_mask
 from hemoscope.scan import Scan
-from training.datasets.sample import BLOOD, NO_BLOOD, Sample
+from training.datasets.sample import BLOOD, NO_BLOOD, SUBTYPE_BITS, Sample
 
 SOURCE = "synthetic"
 INNER_RADIUS_MM = 70.0
@@ -35,7 +35,7 @@ SMALLEST_BLEED_MM2 = 25.0
 FAINTEST_HU = 8.0  # by which a bleed must be brighter than what was there
 CSF_HU = 20.0
 DENSEST_BRAIN_HU = 55.0
-NO_NEIGHBOURS = "Bleeds are drawn into single slices: a training on adjacent slices must have synthetic=0."
+NO_NEIGHBOURS = "Bleeds are drawn into single slices: a training on adjacent slices must have synthetic=0 and pasted=0."
 SECOND_BLEED = 0.25  # the share of slices that get two
 TRIES = 12
 
@@ -99,9 +99,13 @@ class SyntheticSample(Sample):
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """BLOOD where it was drawn, NO_BLOOD elsewhere."""
-        return np.where(self._drawn()[1], BLOOD, NO_BLOOD).astype(np.uint8)
+        return np.where(self._drawn()[1] > 0, BLOOD, NO_BLOOD).astype(np.uint8)
 
-    def _drawn(self) -> tuple[Scan, NDArray[np.bool_]]:
+    def candidates(self, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The subtype that was drawn."""
+        return self._drawn()[1]
+
+    def _drawn(self) -> tuple[Scan, NDArray[np.uint8]]:
         scan = super().scan()
         head = find_head(scan)
         if head is None:
@@ -109,10 +113,10 @@ class SyntheticSample(Sample):
         drawn = draw_bleeds(head, self.kinds, np.random.default_rng(self.seed))
         if drawn is None:
             raise BadData(f"{self.key}: there is no room for {' and '.join(self.kinds)} bleeding.")
-        hu, blood = drawn
+        hu, subtypes = drawn
         if scan.window is not None:
             hu = np.clip(hu, scan.window.lowest_hu, scan.window.highest_hu)
-        return replace(scan, hu=hu[None]), blood
+        return replace(scan, hu=hu[None]), subtypes
 
 
 def synthetic_samples(samples: Sequence[Sample], count: int, seed: int) -> list[SyntheticSample]:
@@ -172,14 +176,14 @@ def find_head(scan: Scan) -> Head | None:
 
 def draw_bleeds(
     head: Head, kinds: Sequence[str], generator: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
     """Draw one bleed of each of these subtypes.
 
     Returns:
-        hu, float32 (rows, columns), and where blood was drawn, bool (rows, columns); None if the slice has no room for
-        one of them, or one would not be seen.
+        hu, float32 (rows, columns), and what was drawn: the last bleed's `SUBTYPE_BITS` in each pixel, 0 where there is
+        none, uint8 (rows, columns); None if the slice has no room for one of them, or one would not be seen.
     """
-    hu, blood = head.hu, np.zeros(head.hu.shape, np.bool_)
+    hu, subtypes = head.hu, np.zeros(head.hu.shape, np.uint8)
     for kind in kinds:
         region = _rounded(_REGIONS[kind](head, generator), head)
         if region.sum() < SMALLEST_BLEED_MM2 * head.mm**2:
@@ -187,8 +191,9 @@ def draw_bleeds(
         bled = _coloured(hu, head, region, kind, generator)
         if (bled - hu)[region].mean() < FAINTEST_HU:
             return None
-        hu, blood = bled, blood | region
-    return hu, blood
+        hu = bled
+        subtypes[region] = SUBTYPE_BITS[kind]
+    return hu, subtypes
 
 
 def _rounded(region: NDArray[np.bool_], head: Head) -> NDArray[np.bool_]:

@@ -1,9 +1,10 @@
 """The registry of networks: a name -> a builder.
 
 In: an input size in pixels, a number of channels and the builder's own arguments. Out: a Keras model whose outputs are
-named by what they are: `mask` (n, size, size, 1) pixel probabilities of blood, `logits` (n, 6) in the order of
-`labels.CLASSES`, `cams` (n, rows, columns, 6) Grad-CAM maps for networks with a class head, and `kinds` (n, 6) logits
-of kinds that exclude each other, in the order of `stn.KINDS`. docs/reference/networks.md has them in a table.
+named by what they are: `mask` (n, size, size, 1) pixel probabilities of blood, `subtypes` (n, size, size, 5) which
+subtype blood in a pixel has, in the order of `labels.SUBTYPES`, `logits` (n, 6) in the order of `labels.CLASSES`,
+`cams` (n, rows, columns, 6) Grad-CAM maps for networks with a class head, and `kinds` (n, 6) logits of kinds that
+exclude each other, in the order of `stn.KINDS`. docs/reference/networks.md has them in a table.
 
 Networks are written with `keras` and `keras.ops` only, so every Keras backend builds and trains them.
 """

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from hemoscope.labels import SUBTYPES
 from training.networks.heads import add_class_head
 
 
@@ -20,6 +21,7 @@ def build_reader(
     blocks: Sequence[int] = (1, 2, 2, 2),
     decoder: Sequence[int] = (96, 64, 32),
     dropout: float = 0.2,
+    subtypes: bool = False,
 ) -> keras.Model:
     """Build the reader.
 
@@ -30,10 +32,12 @@ def build_reader(
         blocks: residual blocks a stage.
         decoder: filters of the decoder's levels, at 1/8, 1/4 and 1/2 of the size.
         dropout: before the class head's dense layers.
+        subtypes: also say of each pixel which subtype blood there would have.
 
     Returns:
         image (n, size, size, channels) float32 in 0..1 -> mask (n, size, size, 1) probabilities, logits (n, 6),
-        cams (n, size/16, size/16, 6), each map's largest value as the closed form gives it.
+        cams (n, size/16, size/16, 6), each map's largest value as the closed form gives it; with `subtypes` also
+        subtypes (n, size, size, 5), probabilities that sum to 1 a pixel, in the order of `labels.SUBTYPES`.
     """
     image = keras.Input((size, size, channels), name="image")
     x = _normalised(layers.Conv2D(filters[0], 3, strides=2, padding="same", use_bias=False)(image))
@@ -48,11 +52,17 @@ def build_reader(
         y = layers.UpSampling2D(interpolation="bilinear")(y)
         y = layers.Concatenate()([y, skips.pop()])
         y = _normalised(layers.Conv2D(width, 3, padding="same", use_bias=False)(y))
-    y = layers.Conv2D(1, 1)(y)
-    y = layers.UpSampling2D(interpolation="bilinear", dtype="float32")(y)
-    mask = layers.Activation("sigmoid", dtype="float32", name="mask")(y)
+    mask = layers.Activation("sigmoid", dtype="float32", name="mask")(_at_full_size(layers.Conv2D(1, 1)(y)))
     logits, cams = add_class_head(features, mask, dropout)
-    return keras.Model(image, {"mask": mask, "logits": logits, "cams": cams}, name="reader")
+    outputs = {"mask": mask, "logits": logits, "cams": cams}
+    if subtypes:
+        said = _at_full_size(layers.Conv2D(len(SUBTYPES), 1)(y))
+        outputs["subtypes"] = layers.Activation("softmax", dtype="float32", name="subtypes")(said)
+    return keras.Model(image, outputs, name="reader")
+
+
+def _at_full_size(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.UpSampling2D(interpolation="bilinear", dtype="float32")(x)
 
 
 def _normalised(x: keras.KerasTensor) -> keras.KerasTensor:
