@@ -22,10 +22,11 @@ import click
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.manifest import Metric
 from training.calibrate import fit_rule, read_rule, write_rule
+from training.checkpoints import run_folder
 from training.datasets import load_samples
 from training.datasets.sample import Sample
 from training.figures import curves, figures
-from training.folds import FILES, FOLDS, Folds, Split
+from training.folds import ALL, FILES, FOLDS, Fold, Folds, Split
 from training.predictions import Judged, Predictions, join, judge, predict, write_table
 from training.report import write_report
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
@@ -53,7 +54,7 @@ class Evaluation:
     skipped: int
 
 
-def evaluate(name: str, folds: Sequence[int], data: Path, runs: Path, reuse: bool = False) -> Path:
+def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bool = False) -> Path:
     """Evaluate the folds one by one, pool them where they are several, and return the folder of the result.
 
     Args:
@@ -64,21 +65,29 @@ def evaluate(name: str, folds: Sequence[int], data: Path, runs: Path, reuse: boo
         reuse: take the predictions that an evaluation of the same network left, instead of reading the slices again.
 
     Raises:
-        BadData, BadWeights: if a training, its files or the data are missing, or do not go together.
+        BadData, BadWeights: if a training, its files or the data are missing, or do not go together; or if a network
+            of all patients is to be judged.
     """
+    if None in folds:
+        raise BadData(
+            f"{run_folder(runs, name, None)} was trained on all patients: nobody is left to judge it on. Judge the "
+            f"folds: `python -m training.train {name} --fold 0` and so on, then `training.evaluate {name} --fold all`."
+        )
     judged, sentences = [], []
     for fold in folds:
         one, sentence = _evaluate_fold(name, fold, data, runs, reuse)
         judged.append(one)
         sentences.append(sentence)
     if len(folds) == 1:
-        return runs / name / f"fold_{folds[0]}"
+        return run_folder(runs, name, folds[0])
     return _write(name, tuple(folds), join(judged), sentences, runs / name / "pooled", log=None)
 
 
-def trained_folds(name: str, runs: Path) -> list[int]:
-    """The folds of a training that have a network."""
-    return [fold for fold in range(FOLDS) if (runs / name / f"fold_{fold}" / NETWORK_FILE).is_file()]
+def trained_folds(name: str, runs: Path) -> list[Fold]:
+    """The folds of a training that have a network; if there is only that of all patients, None stands for it."""
+    folds: list[Fold] = [fold for fold in range(FOLDS) if (run_folder(runs, name, fold) / NETWORK_FILE).is_file()]
+    on_all = (run_folder(runs, name, None) / NETWORK_FILE).is_file()
+    return [None] if on_all and not folds else folds
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -103,7 +112,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) -> tuple[Judged, str]:
-    run = runs / name / f"fold_{fold}"
+    run = run_folder(runs, name, fold)
     if not (run / NETWORK_FILE).is_file():
         raise BadData(
             f"There is no trained network in {run}: run `python -m training.train {name} --fold {fold}` first."
@@ -141,7 +150,7 @@ def judge_fold(
     return judged, sentence
 
 
-def read_split(run: Path, fold: int, data: Path, runs: Path) -> Split:
+def read_split(run: Path, fold: Fold, data: Path, runs: Path) -> Split:
     """The sides that a training was on.
 
     Raises:
@@ -186,7 +195,7 @@ def _write(
 
 
 def _folds(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    allowed = [*map(str, range(FOLDS)), "all"]
+    allowed = [*map(str, range(FOLDS)), ALL]
     for value in values:
         if value not in allowed:
             raise click.BadParameter(f"{value!r} is not one of {', '.join(allowed)}.")
@@ -198,13 +207,13 @@ def _folds(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
 @click.option(
     "--fold", "chosen", multiple=True, default=("0",), show_default=True, callback=_folds,
-    help="The fold held out; may be repeated; `all` takes every fold that was trained.",
+    help="The fold held out; may be repeated; `all` pools every fold that was trained.",
 )  # fmt: skip
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
 @click.option("--reuse", is_flag=True, help="Take the predictions that are there; read no slice again.")
 def main(name: str, data: Path, chosen: tuple[str, ...], runs: Path, reuse: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folds = trained_folds(name, runs) if "all" in chosen else sorted({int(fold) for fold in chosen})
+    folds = trained_folds(name, runs) if ALL in chosen else sorted({int(fold) for fold in chosen})
     try:
         if not folds:
             raise BadData(f"{runs / name} holds no trained network: run `python -m training.train {name}` first.")

@@ -23,6 +23,7 @@ from hemoscope.manifest import NetworkManifest, task_of
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
 from training.calibrate import RULE_FILE, read_rule
+from training.folds import ALL
 from training.networks.mirror import mirrored
 
 NETWORK_FILE, PREPROCESS_FILE, CONFIG_FILE = "network.keras", "preprocess.json", "config.json"
@@ -150,7 +151,7 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
     if rule.classes != classes:
         raise BadWeights(f"{RULE_FILE} is for {', '.join(rule.classes)}; {path.name} assesses {', '.join(classes)}.")
     folder = path.resolve().parent
-    in_a_run = folder.name.startswith("fold_")
+    in_a_run, fold = folder.name.startswith("fold_"), folder.name.removeprefix("fold_")
     config = read_config(folder) if (folder / CONFIG_FILE).is_file() else {}
     return NetworkManifest(
         name=folder.parent.name if in_a_run else path.stem,
@@ -174,7 +175,7 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
         sha256=fingerprint(path),
         config=folder.parent.name if in_a_run else "",
         seed=int(config.get("seed", 0)),
-        fold=int(folder.name.removeprefix("fold_")) if in_a_run else 0,
+        fold=None if fold == ALL else int(fold) if in_a_run else 0,
         split_sha256="",
         git_commit="",
         backend=keras.backend.backend(),
