@@ -72,14 +72,27 @@ def read_state(config: TrainConfig, run: Path) -> State | None:
     if not (run / "state.json").is_file():
         return None
     now = json.loads(json.dumps(asdict(config)))
-    before = now | _defaults() | read_config(run)  # a setting that came later was at its default then
-    other = sorted(key for key in before if before[key] != now.get(key))
+    other = other_settings(now | settings(run), now)
     if other:
         raise BadData(
             f"{run} was begun with other settings ({', '.join(other)}). Take them back to resume it, or move it away "
             "to begin anew."
         )
     return State(**json.loads((run / "state.json").read_text()))
+
+
+def settings(run: Path) -> dict[str, Any]:
+    """The settings that a training was begun with; one that came later was at its default then.
+
+    Raises:
+        BadWeights: if `config.json` is missing or garbled.
+    """
+    return _defaults() | read_config(run)
+
+
+def other_settings(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+    """The names of the settings that differ, sorted."""
+    return sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
 
 
 def finished(config: TrainConfig, state: State) -> bool:

@@ -5,7 +5,8 @@
 In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these runs and the data. The validation side
 gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json`, `metrics.json`,
 `report.html` with `report/*.png`, and for each side `validation.csv`, `test.csv` and `.npz`. Several folds are pooled
-in `runs/NAME/pooled/`, each slice judged by the rule of its own fold.
+in `runs/NAME/pooled/`, each slice judged by the rule of its own fold; the `rule.json` there judges nobody: it is fitted
+on all these slices, for a network that is trained on all patients.
 
 Pixel figures leave out slices whose blood lies unknown or only inside boxes.
 """
@@ -21,7 +22,7 @@ import click
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.manifest import Metric
-from training.calibrate import fit_rule, read_rule, write_rule
+from training.calibrate import fit_rule, out_of_fold_patients, read_rule, validation_patients, write_rule
 from training.checkpoints import run_folder
 from training.datasets import load_samples
 from training.datasets.sample import Sample
@@ -31,7 +32,7 @@ from training.predictions import Judged, Predictions, join, judge, predict, writ
 from training.report import write_report
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
 
-METRICS_FILE = "metrics.json"
+METRICS_FILE, POOLED = "metrics.json", "pooled"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,16 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
         sentences.append(sentence)
     if len(folds) == 1:
         return run_folder(runs, name, folds[0])
-    return _write(name, tuple(folds), join(judged), sentences, runs / name / "pooled", log=None)
+    together, folder = join(judged), judged_folder(runs, name, None)
+    rule, sentence = fit_rule(together.predictions, out_of_fold_patients(folds))
+    _write(name, tuple(folds), together, sentences, folder, log=None)
+    write_rule(rule, sentence, folder)
+    return folder
+
+
+def judged_folder(runs: Path, name: str, fold: Fold) -> Path:
+    """Where a network's figures and rule lie: in its run's folder, of a network of all patients in the folds' pool."""
+    return runs / name / POOLED if fold is None else run_folder(runs, name, fold)
 
 
 def trained_folds(name: str, runs: Path) -> list[Fold]:
@@ -139,7 +149,7 @@ def judge_fold(
     Raises:
         BadData: if the validation side has no slices with or no slices without hemorrhage.
     """
-    fitted, fitting = fit_rule(validation, fold)
+    fitted, fitting = fit_rule(validation, validation_patients(fold))
     sentence = f"{weighing} {fitting}".strip()
     write_rule(fitted, sentence, run)
     rule = read_rule(run)  # judged by what was stored, as serving is

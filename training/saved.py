@@ -22,7 +22,7 @@ from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import NetworkManifest, task_of
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
-from training.calibrate import RULE_FILE, read_rule
+from training.calibrate import RULE_FILE, read_choice
 from training.folds import ALL
 from training.networks.mirror import mirrored
 
@@ -94,6 +94,11 @@ def read_start(path: Path, network: keras.Model) -> None:
     network.set_weights([w.astype(mine.dtype) for w, mine in zip(weights, own, strict=True)])
 
 
+def older(made: Path, source: Path) -> bool:
+    """Whether a file is missing, or was made before what it is made of."""
+    return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
+
+
 def fingerprint(path: Path) -> str:
     """The sha256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -145,7 +150,7 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
     limits = ["Not exported: a training result for trying out, without a published fingerprint."]
     rule, chosen = Rule(classes, 1.0, (0.0,) * len(classes), 0.5, 0.5, 0.5), UNCALIBRATED
     if (path.parent / RULE_FILE).is_file():
-        rule, chosen = read_rule(path.parent), str(_read_json(path.parent / RULE_FILE)["thresholds_chosen"])
+        rule, chosen = read_choice(path.parent)
     else:
         limits.append(UNCALIBRATED)
     if rule.classes != classes:
