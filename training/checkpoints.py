@@ -95,6 +95,12 @@ def other_settings(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
     return sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
 
 
+def trained_seconds(run: Path) -> float:
+    """What a training took so far; 0 where none was begun."""
+    state = run / "state.json"
+    return float(json.loads(state.read_text(encoding="utf-8"))["seconds"]) if state.is_file() else 0.0
+
+
 def finished(config: TrainConfig, state: State) -> bool:
     """Whether nothing is left to train: all epochs are done, or no better one came for long enough."""
     impatient = config.patience is not None and state.epoch - 1 - state.best_epoch >= config.patience

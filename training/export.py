@@ -34,7 +34,7 @@ from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, read
 from hemoscope.preprocessing import Preprocess
 from training.calibrate import read_choice
 from training.cards import OUT_OF_FOLD, Check, card_of, preparation_limits, source_of, write_card
-from training.checkpoints import other_settings, run_folder, settings
+from training.checkpoints import other_settings, run_folder, settings, trained_seconds
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import METRICS_FILE, judged_folder, read_evaluation, read_split
@@ -81,7 +81,7 @@ def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release
     if not half_difference <= HALF_TOLERANCE:
         stored, half_difference = exact, 0.0
     manifest = _manifest(name, fold, config, network, stored, judged, runs, split.train, release)
-    trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
+    trainings = [(step, trained_seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
     folder = weights / name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=weights) as beside:
@@ -251,11 +251,6 @@ def _manifest(
             *preparation_limits(config.preprocess, learnt),
         ),
     )
-
-
-def _seconds(run: Path) -> float:
-    state = run / "state.json"
-    return float(json.loads(state.read_text(encoding="utf-8"))["seconds"]) if state.is_file() else 0.0
 
 
 def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
