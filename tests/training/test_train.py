@@ -24,7 +24,7 @@ from hemoscope.scan import BRAIN
 from training import checkpoints
 from training import train as module
 from training.checkpoints import State
-from training.configs import CONFIGS, TrainConfig
+from training.configs import CC_BY, CONFIGS, TrainConfig
 from training.datasets import load_samples
 from training.datasets.sample import Box, Sample
 from training.evaluate import evaluate
@@ -32,7 +32,7 @@ from training.evaluate import main as evaluate_command
 from training.folds import Folds
 from training.networks import NETWORKS
 from training.saved import read_start, write_start
-from training.train import build, draw_weights, load_split, main, train, usable
+from training.train import build, check_without_validation, draw_weights, load_split, main, steps_to, train, usable
 
 TINY = TrainConfig(
     network="reader",
@@ -443,6 +443,29 @@ def test_every_configuration_builds_what_it_names():
         assert config.initial_layer is None or config.initial is not None, name
         assert {*config.rare, *config.positive_weights} <= set(CLASSES), name
         assert config.network not in ("reader", "two_branch", "unet") or config.preprocess.size % 16 == 0, name
+
+
+def test_weights_under_an_open_licence_have_learnt_from_ct_ich_alone():
+    for name in CONFIGS:
+        learnt_from = {source for step in steps_to(name) for source in CONFIGS[step].sets}
+        assert (CONFIGS[name].licence == CC_BY) == (learnt_from == {"ct_ich"}), name
+
+
+def test_the_open_reader_is_the_reader_with_fewer_slices():
+    steps = [CONFIGS[step] for step in steps_to("reader_open")]
+    assert steps_to("reader_open") == ["reader_open_96", "reader_open_128", "reader_open"]
+    assert [step.preprocess.size for step in steps] == [96, 128, 160]
+    assert steps[-1].preprocess == CONFIGS["reader"].preprocess and steps[-1].mirror
+    assert all(step.synthetic and step.weights["synthetic"][1] > 0 for step in steps)
+    seen = [sum(CONFIGS[step].slices_per_epoch * CONFIGS[step].epochs for step in steps_to(name)) for name in
+            ("reader_open", "reader")]  # fmt: skip
+    assert seen[0] < seen[1] / 2
+
+
+@pytest.mark.parametrize("name", ["reader", "reader_open"])
+def test_the_readers_can_be_trained_on_all_patients(name):
+    for step in steps_to(name):
+        check_without_validation(CONFIGS[step], step)
 
 
 def test_a_network_learns_from_its_masks_and_classes_only():
