@@ -100,7 +100,7 @@ CARDS = {
     ),
     "reader_open": Card(
         "Open reader: six classes and a mask",
-        "Hemoscope's own network, trained on CT-ICH alone: for those who need weights without a non-commercial licence.",
+        "Hemoscope's own network, trained on CT-ICH alone: for those who need weights under CC BY 4.0.",
         (
             *_EVERY_MODEL,
             "Learnt from one hospital's patients, few of whom bleed. Subdural, intraventricular and subarachnoid blood "
