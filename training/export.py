@@ -62,10 +62,11 @@ def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release
     """
     run, judged = run_folder(runs, name, fold), judged_folder(runs, name, fold)
     if not (judged / METRICS_FILE).is_file():
-        raise BadData(f"Evaluate it first: python -m training.evaluate {name} --fold {fold_word(fold)}.")
+        what = "two folds or more" if fold is None else "it"
+        raise BadData(f"Evaluate {what} first: python -m training.evaluate {name} --fold {fold_word(fold)}.")
+    network = load_network(run / NETWORK_FILE)
     if fold is None:
         _check_pool(name, runs)
-    network = load_network(run / NETWORK_FILE)
     # What was trained then decides, not what the registry says now.
     config = _as_trained(CONFIGS[name], run)
     split = read_split(run, fold, data, runs)
@@ -100,11 +101,16 @@ def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release
 def _check_pool(name: str, runs: Path) -> None:
     """Check that the folds' figures are of networks that lie there now and were trained as the one on all patients."""
     pooled = judged_folder(runs, name, None)
+    if settings(run_folder(runs, name, None))["split"] == "slice":
+        raise BadData(f"{name} is split by slice: no fold's network is judged on patients that it never saw.")
+    folds = Folds.read(runs / FILES["patient"])
     for fold in read_evaluation(pooled).folds:
-        if older(pooled / METRICS_FILE, run_folder(runs, name, fold) / NETWORK_FILE):
+        run = run_folder(runs, name, fold)
+        folds.check(run)
+        if older(pooled / METRICS_FILE, run / NETWORK_FILE):
             raise BadData(
-                f"{run_folder(runs, name, fold)} was trained after {pooled} was made: run `python -m training.evaluate "
-                f"{name} --fold {ALL}` again."
+                f"{run} was trained after {pooled} was made: run `python -m training.evaluate {name} --fold {ALL}` "
+                "again."
             )
         for step in steps_to(name):
             one, on_all = run_folder(runs, step, fold), run_folder(runs, step, None)

@@ -157,6 +157,7 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
         raise BadWeights(f"{RULE_FILE} is for {', '.join(rule.classes)}; {path.name} assesses {', '.join(classes)}.")
     folder = path.resolve().parent
     in_a_run, fold = folder.name.startswith("fold_"), folder.name.removeprefix("fold_")
+    held_out = 0 if not in_a_run else None if fold == ALL else int(fold)
     config = read_config(folder) if (folder / CONFIG_FILE).is_file() else {}
     return NetworkManifest(
         name=folder.parent.name if in_a_run else path.stem,
@@ -180,7 +181,7 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
         sha256=fingerprint(path),
         config=folder.parent.name if in_a_run else "",
         seed=int(config.get("seed", 0)),
-        fold=None if fold == ALL else int(fold) if in_a_run else 0,
+        fold=held_out,
         split_sha256="",
         git_commit="",
         backend=keras.backend.backend(),

@@ -189,11 +189,20 @@ def test_a_pool_of_another_recipe_or_of_earlier_networks_is_refused(pooled: Path
     os.utime(run / "network.keras", (2e9, 2e9))
     with pytest.raises(BadData, match="evaluate two_branch --fold all` again"):
         export_all(pooled)
+    (run / "split.sha256").write_text("0" * 64)
+    with pytest.raises(BadData, match="trained on other folds"):
+        export_all(pooled)
+
+
+def test_no_network_that_is_split_by_slice_ships_with_the_figures_of_a_pool(pooled: Path) -> None:
+    (pooled / "runs/two_branch/fold_all/config.json").write_text(json.dumps({"sets": ["ct_ich"], "split": "slice"}))
+    with pytest.raises(BadData, match="is split by slice"):
+        export_all(pooled)
 
 
 def test_without_a_pool_there_is_no_rule_for_a_network_of_all_patients(trained: Path) -> None:
     (trained / "runs/two_branch/fold_0").rename(trained / "runs/two_branch/fold_all")
-    with pytest.raises(BadData, match=r"python -m training.evaluate two_branch --fold all"):
+    with pytest.raises(BadData, match=r"two folds or more first: python -m training.evaluate two_branch --fold all"):
         export_all(trained)
 
 
