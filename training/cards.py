@@ -228,7 +228,8 @@ def write_card(folder: Path, manifest: NetworkManifest, trainings: Sequence[tupl
         + ", ".join(f"`python -m training.train {name} --fold {fold_word(manifest.fold)}`" for name, _ in trainings)
         + (", the same on the folds" if manifest.fold is None else "")
         + ", then `training.evaluate` and `training.export`",
-        f"- Training time: {sum(seconds for _, seconds in trainings) / 60:.0f} minutes on `{manifest.backend}`",
+        f"- Training time: {sum(seconds for _, seconds in trainings) / 60:.0f} minutes on `{manifest.backend}`"
+        + (", this network alone" if manifest.fold is None else ""),
         f"- The graph differs from Keras by at most {check.keras:.1e} on {check.slices} real slices; storing float16 "
         f"changes a probability by at most {check.half:.1e}",
         f"- `{START_FILE}` holds the weights in float16 for a training that starts from them; they have seen "

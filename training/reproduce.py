@@ -56,15 +56,18 @@ def reproduce(
         folds: at least two; the figures and the rule are of their patients.
 
     Raises:
-        BadData: if there is no data folder, fewer than two folds are named, a step cannot be trained on all patients,
-            or a stage fails.
+        BadData: if there is no data folder, fewer than two folds are named, the folds are by slice, a step cannot be
+            trained on all patients, or a stage fails.
     """
     if not data.is_dir():
         raise BadData(f"There is no data folder {data}. Name one with --data or HEMOSCOPE_DATA.")
     if len(folds) < 2:
         raise BadData("Name two folds at least: one alone is a figure of a fifth of the patients.")
+    # Before days of training, not after:
+    if CONFIGS[name].split == "slice":
+        raise BadData(f"{name} is split by slice: it has no figures of patients that it never saw, and does not ship.")
     for step in steps_to(name):
-        check_without_validation(CONFIGS[step], step)  # before days of training, not after
+        check_without_validation(CONFIGS[step], step)
     stages = stages_of(name, data, runs, weights, release, folds)
     for number, stage in enumerate(stages, start=1):
         click.echo(f"[{number} of {len(stages)}] {stage.title}")

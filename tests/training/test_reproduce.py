@@ -155,6 +155,8 @@ def test_what_cannot_be_reproduced_is_refused_before_anything_is_trained(registr
         reproduce("tiny", tmp_path / "nowhere", *where)
     with pytest.raises(BadData, match="choosy_start cannot train on all patients"):
         reproduce("choosy", tmp_path, *where)
+    with pytest.raises(BadData, match="two_branch_by_slice is split by slice"):
+        reproduce("two_branch_by_slice", tmp_path, *where)
     with pytest.raises(BadData, match="Name two folds at least"):
         reproduce("tiny", tmp_path, *where, folds=(0,))
     assert not list(tmp_path.iterdir())
