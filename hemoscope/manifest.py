@@ -73,7 +73,8 @@ class Manifest:
         classes, temperature, bias, decision_low, decision_high, mask_threshold: see `postprocessing.Rule`.
         thresholds_chosen: how and on what, a sentence.
         training_data, metrics: see there.
-        config, fold, split_sha256, git_commit, packages, created: how to make it again.
+        config, fold, split_sha256, git_commit, packages, created: how to make it again; `fold` is the one held out,
+            None for a model that was trained on all patients.
         parameters: number of weights, of an ensemble all members together.
         licence, intended_use, limits: what it may and may not be used for.
     """
@@ -93,7 +94,7 @@ class Manifest:
     training_data: tuple[TrainingData, ...]
     metrics: tuple[Metric, ...]
     config: str
-    fold: int
+    fold: int | None
     split_sha256: str
     git_commit: str
     packages: Mapping[str, str]
@@ -159,6 +160,8 @@ class Manifest:
         """Raises ValueError or TypeError for values that make no sense together."""
         if self.task not in TASKS:
             raise ValueError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        if self.fold is not None and type(self.fold) is not int:
+            raise ValueError(f"fold must be int or null, got {self.fold!r}")
         _ = self.rule  # its checks are the manifest's
 
 

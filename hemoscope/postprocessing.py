@@ -1,7 +1,7 @@
 """From a network's outputs to what is said of a slice. Serving and evaluation call this and nothing else.
 
-In: the outputs of one slice, its `Placement`, and the `Rule` that was fitted on validation patients. Out:
-`SliceFindings` on the scan's own grid.
+In: the outputs of one slice, its `Placement`, and the `Rule` that was fitted on patients that the network never saw.
+Out: `SliceFindings` on the scan's own grid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Rule:
-    """How outputs become probabilities and decisions. Fitted on validation patients, never on test patients.
+    """How outputs become probabilities and decisions. Fitted on patients that the network never saw, and that no
+    figure by this rule is of.
 
     Attributes:
         classes: the classes that the network assesses, in the order of `labels.CLASSES`.

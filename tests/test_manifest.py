@@ -126,6 +126,7 @@ def test_a_missing_fact_is_named(folder, key):
         ({"sha256": 12}, "sha256 must be str"),
         ({"parameters": "many"}, "parameters must be int"),
         ({"seed": True}, "seed must be int"),
+        ({"fold": "all"}, "fold must be int or null"),
         ({"task": "reading"}, "task must be one of classification, segmentation"),
         ({"name": "other"}, "manifest in tiny is of 'other'"),
         ({"graph": "../other/network.onnx"}, "outside its folder"),

@@ -1,10 +1,12 @@
-"""Calibration and thresholds: a `Rule` fitted on the validation side, with a sentence that says how.
+"""Calibration and thresholds: a `Rule` fitted on patients that the network never saw, with a sentence that says how.
 
-In: `Predictions` of validation patients, each slice once, as it comes (training oversamples the positives; that is
-undone here). Out: a `Rule` and `rule.json`. NumPy only.
+In: `Predictions` of a fold's validation patients, or, for a network of all patients, those of all folds' test patients,
+each slice once, as it comes (training oversamples the positives; that is undone here). Out: a `Rule` and `rule.json`.
+NumPy only.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hemoscope.metrics import ScoreHistogram, known, roc_curve
 from hemoscope.postprocessing import Rule
 from training.predictions import BINS, Predictions, judge
 
-SENSITIVITY, SPECIFICITY = 0.95, 0.95  # what the two ends of the abstain band promise on the validation side
+SENSITIVITY, SPECIFICITY = 0.95, 0.95  # what the two ends of the abstain band promise on the slices they are fitted on
 SLOPE_RANGE = (0.05, 20.0)  # of 1 / temperature; a slope at an end says that the logits rank badly, or perfectly
 PRIOR_SD = 1.0  # of a class's offset about that of `any`, in logits: as much as a handful of positives say
 STEPS = 100
@@ -98,11 +100,28 @@ def best_mask_threshold(predictions: Predictions, shown: NDArray[np.bool_]) -> t
     return max(threshold, 1 / BINS), dice
 
 
-def fit_rule(predictions: Predictions, fold: int) -> tuple[Rule, str]:
-    """The rule of a fold, from its validation side, and a sentence on how it was chosen.
+def validation_patients(fold: int) -> str:
+    """In words, whom a fold's rule is fitted on."""
+    return f"the validation patients of fold {fold}"
+
+
+def out_of_fold_patients(folds: Sequence[int]) -> str:
+    """In words, whom the rule of a network of all patients is fitted on."""
+    return (
+        f"out-of-fold predictions for the test patients of folds {', '.join(map(str, folds))}, each slice read by the "
+        "network of its fold, which never saw the patient"
+    )
+
+
+def fit_rule(predictions: Predictions, whose: str) -> tuple[Rule, str]:
+    """The rule that suits the predictions, and a sentence on how it was chosen.
+
+    Args:
+        predictions: for patients that the network never saw and that no figure by this rule is of.
+        whose: who they are, in words.
 
     Raises:
-        BadData: if the validation side has no slices with or no slices without hemorrhage.
+        BadData: if there are no slices with or no slices without hemorrhage.
     """
     columns = [CLASSES.index(name) for name in predictions.classes]
     labels = predictions.labels[:, columns]
@@ -110,8 +129,7 @@ def fit_rule(predictions: Predictions, fold: int) -> tuple[Rule, str]:
     positives, negatives = int((anywhere == 1).sum()), int((anywhere == 0).sum())
     if not positives or not negatives:
         raise BadData(
-            f"The validation side of fold {fold} has {positives} slices with and {negatives} without hemorrhage: "
-            "thresholds need both."
+            f"Thresholds need slices with and without hemorrhage: there are {positives} and {negatives} on {whose}."
         )
     temperature, bias = fit_calibration(predictions.logits, labels)
     rule = Rule(predictions.classes, temperature, bias, 0.5, 0.5, 0.5)
@@ -120,7 +138,7 @@ def fit_rule(predictions: Predictions, fold: int) -> tuple[Rule, str]:
     rule = Rule(predictions.classes, temperature, bias, low, high, 0.5)
     threshold, dice = best_mask_threshold(predictions, judge(predictions, rule).findings > 0)
     rule = Rule(predictions.classes, temperature, bias, low, high, threshold)
-    return rule, _sentence(rule, predictions, fold, (positives, negatives), dice)
+    return rule, _sentence(rule, predictions, whose, (positives, negatives), dice)
 
 
 def write_rule(rule: Rule, thresholds_chosen: str, folder: Path) -> None:
@@ -135,11 +153,20 @@ def read_rule(folder: Path) -> Rule:
     Raises:
         BadWeights: if there is none, or it is garbled.
     """
+    return read_choice(folder)[0]
+
+
+def read_choice(folder: Path) -> tuple[Rule, str]:
+    """The rule that an evaluation wrote into a run's folder, and the sentence on how it was chosen.
+
+    Raises:
+        BadWeights: if there is none, or it is garbled.
+    """
     path = folder / RULE_FILE
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        del stored["thresholds_chosen"]
-        return Rule(**stored | {"classes": tuple(stored["classes"]), "bias": tuple(stored["bias"])})
+        chosen = str(stored.pop("thresholds_chosen"))
+        return Rule(**stored | {"classes": tuple(stored["classes"]), "bias": tuple(stored["bias"])}), chosen
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadWeights(f"The rule {path} cannot be read: {error}. `python -m training.evaluate` writes it.") from None
 
@@ -176,7 +203,7 @@ def _newton(
     return at
 
 
-def _sentence(rule: Rule, predictions: Predictions, fold: int, counts: tuple[int, int], dice: float) -> str:
+def _sentence(rule: Rule, predictions: Predictions, whose: str, counts: tuple[int, int], dice: float) -> str:
     patients = len(np.unique(predictions.groups))
     sets = ", ".join(np.unique(predictions.sources).tolist())
     with_blood = predictions.pixel_slices[predictions.pixels[:, 1].any(1)]
@@ -188,8 +215,8 @@ def _sentence(rule: Rule, predictions: Predictions, fold: int, counts: tuple[int
         f"of {masks}), slices without a finding counted as empty masks"
     )
     return (
-        f"On the validation patients of fold {fold} ({patients} patients, {counts[0]} slices with and {counts[1]} "
-        f"without hemorrhage, of {sets}, unweighted): temperature and biases by maximum likelihood; decision_low "
+        f"On {whose} ({patients} patients, {counts[0]} slices with and {counts[1]} without hemorrhage, of {sets}, "
+        "unweighted): temperature and biases by maximum likelihood; decision_low "
         f"{rule.decision_low:.3f} is the largest threshold with a sensitivity of at least {SENSITIVITY}, decision_high "
         f"{rule.decision_high:.3f} the smallest with a specificity of at least {SPECIFICITY} and not below it; {mask}."
     )

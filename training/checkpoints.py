@@ -19,7 +19,7 @@ import keras
 from hemoscope.errors import BadData
 from training.averaging import mean_of_epochs, remember_start, with_start
 from training.configs import TrainConfig
-from training.folds import Folds
+from training.folds import Fold, Folds, fold_word
 from training.saved import read_config, read_start
 
 
@@ -33,13 +33,13 @@ class State:
     seconds: float = 0.0
 
 
-def run_folder(runs: Path, name: str, fold: int) -> Path:
+def run_folder(runs: Path, name: str, fold: Fold) -> Path:
     """Where a training writes."""
-    return runs / name / f"fold_{fold}"
+    return runs / name / f"fold_{fold_word(fold)}"
 
 
 @contextmanager
-def alone(runs: Path, name: str, fold: int) -> Iterator[None]:
+def alone(runs: Path, name: str, fold: Fold) -> Iterator[None]:
     """Inside, no other process on this machine runs this training; on Windows nothing sees to that.
 
     Raises:
@@ -50,14 +50,16 @@ def alone(runs: Path, name: str, fold: int) -> Iterator[None]:
     except ImportError:
         yield
         return
-    path = runs / "locks" / f"{name}_fold_{fold}"
+    path = runs / "locks" / f"{name}_fold_{fold_word(fold)}"
     path.parent.mkdir(parents=True, exist_ok=True)
     # The system lets go of the lock when the process ends, however it ends.
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadData(f"Another process trains {name} on fold {fold} already: wait for it, or stop it.") from None
+            raise BadData(
+                f"Another process trains {name} on fold {fold_word(fold)} already: wait for it, or stop it."
+            ) from None
         yield
 
 
@@ -70,14 +72,33 @@ def read_state(config: TrainConfig, run: Path) -> State | None:
     if not (run / "state.json").is_file():
         return None
     now = json.loads(json.dumps(asdict(config)))
-    before = now | _defaults() | read_config(run)  # a setting that came later was at its default then
-    other = sorted(key for key in before if before[key] != now.get(key))
+    other = other_settings(now | settings(run), now)
     if other:
         raise BadData(
             f"{run} was begun with other settings ({', '.join(other)}). Take them back to resume it, or move it away "
             "to begin anew."
         )
     return State(**json.loads((run / "state.json").read_text()))
+
+
+def settings(run: Path) -> dict[str, Any]:
+    """The settings that a training was begun with; one that came later was at its default then.
+
+    Raises:
+        BadWeights: if `config.json` is missing or garbled.
+    """
+    return _defaults() | read_config(run)
+
+
+def other_settings(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+    """The names of the settings that differ, sorted."""
+    return sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+
+
+def trained_seconds(run: Path) -> float:
+    """What a training took so far; 0 where none was begun."""
+    state = run / "state.json"
+    return float(json.loads(state.read_text(encoding="utf-8"))["seconds"]) if state.is_file() else 0.0
 
 
 def finished(config: TrainConfig, state: State) -> bool:
@@ -87,7 +108,7 @@ def finished(config: TrainConfig, state: State) -> bool:
 
 
 def start(
-    network: keras.Model, config: TrainConfig, run: Path, folds: Folds, writes: bool, runs: Path, fold: int
+    network: keras.Model, config: TrainConfig, run: Path, folds: Folds, writes: bool, runs: Path, fold: Fold
 ) -> State:
     """Give the network the weights that it starts from, and write what it is, if this process `writes`.
 
@@ -104,7 +125,7 @@ def start(
         if not initial.is_file():
             raise BadData(
                 f"This training starts from {config.initial}: run `python -m training.train {config.initial} "
-                f"--fold {fold}` first."
+                f"--fold {fold_word(fold)}` first."
             )
         folds.check(initial.parent)
         with _without_optimizer(network):
@@ -151,8 +172,8 @@ def _forget_unfinished(epoch: int, run: Path) -> None:
 
 
 def judge(state: State, row: dict[str, float]) -> bool:
-    """Whether this epoch is the best so far; the state remembers it."""
-    better = row["val_loss"] < state.best_loss
+    """Whether this epoch is the best so far; the state remembers it. Without a validation side none is."""
+    better = row.get("val_loss", math.inf) < state.best_loss
     if better:
         state.best_loss, state.best_epoch = row["val_loss"], state.epoch
     return better

@@ -25,18 +25,19 @@ from hemoscope.graph import open_graph
 from hemoscope.manifest import FILE, EnsembleManifest, Metric, NetworkManifest, read_graph, read_manifest
 from hemoscope.metrics import auc, bootstrap_interval
 from training.alignment import PICTURE, draw_alignment
-from training.checkpoints import finished, read_state, run_folder
+from training.checkpoints import read_state, run_folder
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import read_table
 from training.ensemble import make_ensemble
 from training.ensembles import ENSEMBLES
-from training.evaluate import METRICS_FILE, evaluate, read_evaluation
+from training.evaluate import METRICS_FILE, read_evaluation
 from training.export import export
 from training.plans import PLANS, Plan
 from training.results import Result, kept_curves, read_log, read_result
 from training.results_page import ALIGNMENT_SUFFIX, describe, write_page
-from training.saved import NETWORK_FILE
-from training.train import steps_to, train
+from training.saved import older
+from training.stages import evaluate_rest, train_rest
+from training.train import steps_to
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +89,10 @@ def milliseconds_a_slice(folder: Path, manifest: NetworkManifest) -> float:
 
 def _configuration(name: str, fold: int, data: Path, runs: Path) -> Result:
     for step in steps_to(name):
-        _train(step, fold, data, runs)
+        train_rest(step, fold, data, runs)
+    evaluate_rest(name, fold, data, runs)
     run, weights = run_folder(runs, name, fold), runs / "weights"
-    if _older(run / METRICS_FILE, run / NETWORK_FILE):
-        evaluate(name, [fold], data, runs)
-    if _older(weights / name / FILE, run / METRICS_FILE):
+    if older(weights / name / FILE, run / METRICS_FILE):
         export(name, fold, data, runs, weights, RELEASE)
     if CONFIGS[name].network in ALIGNING:
         draw_alignment(name, fold, runs)
@@ -102,7 +102,7 @@ def _configuration(name: str, fold: int, data: Path, runs: Path) -> Result:
 def _ensemble(name: str, fold: int, data: Path, runs: Path) -> Result:
     run, weights = run_folder(runs, name, fold), runs / "weights"
     members = ENSEMBLES[name].members
-    if any(_older(weights / name / FILE, weights / member / FILE) for member in members):
+    if any(older(weights / name / FILE, weights / member / FILE) for member in members):
         make_ensemble(name, fold, data, runs, weights, RELEASE)
     evaluation, manifest = read_evaluation(run), read_manifest(weights / name)
     assert isinstance(manifest, EnsembleManifest)
@@ -158,13 +158,6 @@ def _scores(answers: Mapping[str, Mapping[str, str]], keys: Sequence[str]) -> ND
     return np.array([float(answers[key]["probability_any"]) for key in keys])
 
 
-def _train(name: str, fold: int, data: Path, runs: Path) -> None:
-    config, run = CONFIGS[name], run_folder(runs, name, fold)
-    state = read_state(config, run)
-    if state is None or not finished(config, state):
-        train(config, name, fold, data, runs, resume=state is not None)
-
-
 def _result(name: str, fold: int, runs: Path, weights: Path) -> Result:
     run, config = run_folder(runs, name, fold), CONFIGS[name]
     evaluation, manifest = read_evaluation(run), read_manifest(weights / name)
@@ -194,10 +187,6 @@ def _slices(config: TrainConfig) -> int:
 
 def _date(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
-
-
-def _older(made: Path, source: Path) -> bool:
-    return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
 
 
 def _show_alignment(name: str, fold: int, runs: Path, results: Path) -> None:

@@ -50,7 +50,7 @@ from training.datasets.sample import Sample
 from training.ensembles import ENSEMBLES, EnsembleConfig, strictest_licence
 from training.evaluate import judge_fold, read_evaluation
 from training.export import git_commit, installed_packages
-from training.folds import FOLDS, Folds
+from training.folds import FOLDS, Folds, fold_word
 from training.predictions import Collector, Predictions, prepare_slice
 
 CHANCE = 0.5  # the AUC of a coin: a member counts by what it is above that
@@ -137,7 +137,9 @@ def open_members(config: EnsembleConfig, fold: int, split_sha256: str, weights: 
         if not isinstance(manifest, NetworkManifest):
             raise BadData(f"{name} is an ensemble itself; members are single networks.")
         if manifest.fold != fold:
-            raise BadData(f"{name} was trained on fold {manifest.fold}, the ensemble is to be of fold {fold}.")
+            raise BadData(
+                f"{name} was trained on fold {fold_word(manifest.fold)}, the ensemble is to be of fold {fold}."
+            )
         if manifest.split_sha256 != split_sha256:
             raise BadData(
                 f"{name} was trained on another split (sha256 {manifest.split_sha256[:12]}) than the folds file of "

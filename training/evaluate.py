@@ -5,7 +5,8 @@
 In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these runs and the data. The validation side
 gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json`, `metrics.json`,
 `report.html` with `report/*.png`, and for each side `validation.csv`, `test.csv` and `.npz`. Several folds are pooled
-in `runs/NAME/pooled/`, each slice judged by the rule of its own fold.
+in `runs/NAME/pooled/`, each slice judged by the rule of its own fold; the `rule.json` there judges nobody: it is fitted
+on all these slices, for a network that is trained on all patients.
 
 Pixel figures leave out slices whose blood lies unknown or only inside boxes.
 """
@@ -21,16 +22,17 @@ import click
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.manifest import Metric
-from training.calibrate import fit_rule, read_rule, write_rule
+from training.calibrate import fit_rule, out_of_fold_patients, read_rule, validation_patients, write_rule
+from training.checkpoints import run_folder
 from training.datasets import load_samples
 from training.datasets.sample import Sample
 from training.figures import curves, figures
-from training.folds import FILES, FOLDS, Folds, Split
+from training.folds import ALL, FILES, FOLDS, Fold, Folds, Split
 from training.predictions import Judged, Predictions, join, judge, predict, write_table
 from training.report import write_report
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
 
-METRICS_FILE = "metrics.json"
+METRICS_FILE, POOLED = "metrics.json", "pooled"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Evaluation:
     skipped: int
 
 
-def evaluate(name: str, folds: Sequence[int], data: Path, runs: Path, reuse: bool = False) -> Path:
+def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bool = False) -> Path:
     """Evaluate the folds one by one, pool them where they are several, and return the folder of the result.
 
     Args:
@@ -64,21 +66,38 @@ def evaluate(name: str, folds: Sequence[int], data: Path, runs: Path, reuse: boo
         reuse: take the predictions that an evaluation of the same network left, instead of reading the slices again.
 
     Raises:
-        BadData, BadWeights: if a training, its files or the data are missing, or do not go together.
+        BadData, BadWeights: if a training, its files or the data are missing, or do not go together; or if a network
+            of all patients is to be judged.
     """
+    if None in folds:
+        raise BadData(
+            f"{run_folder(runs, name, None)} was trained on all patients: nobody is left to judge it on. Judge the "
+            f"folds: `python -m training.train {name} --fold 0` and so on, then `training.evaluate {name} --fold all`."
+        )
     judged, sentences = [], []
     for fold in folds:
         one, sentence = _evaluate_fold(name, fold, data, runs, reuse)
         judged.append(one)
         sentences.append(sentence)
     if len(folds) == 1:
-        return runs / name / f"fold_{folds[0]}"
-    return _write(name, tuple(folds), join(judged), sentences, runs / name / "pooled", log=None)
+        return run_folder(runs, name, folds[0])
+    together, folder = join(judged), judged_folder(runs, name, None)
+    rule, sentence = fit_rule(together.predictions, out_of_fold_patients(folds))
+    _write(name, tuple(folds), together, sentences, folder, log=None)
+    write_rule(rule, sentence, folder)
+    return folder
 
 
-def trained_folds(name: str, runs: Path) -> list[int]:
-    """The folds of a training that have a network."""
-    return [fold for fold in range(FOLDS) if (runs / name / f"fold_{fold}" / NETWORK_FILE).is_file()]
+def judged_folder(runs: Path, name: str, fold: Fold) -> Path:
+    """Where a network's figures and rule lie: in its run's folder, of a network of all patients in the folds' pool."""
+    return runs / name / POOLED if fold is None else run_folder(runs, name, fold)
+
+
+def trained_folds(name: str, runs: Path) -> list[Fold]:
+    """The folds of a training that have a network; if there is only that of all patients, None stands for it."""
+    folds: list[Fold] = [fold for fold in range(FOLDS) if (run_folder(runs, name, fold) / NETWORK_FILE).is_file()]
+    on_all = (run_folder(runs, name, None) / NETWORK_FILE).is_file()
+    return [None] if on_all and not folds else folds
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -103,7 +122,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) -> tuple[Judged, str]:
-    run = runs / name / f"fold_{fold}"
+    run = run_folder(runs, name, fold)
     if not (run / NETWORK_FILE).is_file():
         raise BadData(
             f"There is no trained network in {run}: run `python -m training.train {name} --fold {fold}` first."
@@ -130,7 +149,7 @@ def judge_fold(
     Raises:
         BadData: if the validation side has no slices with or no slices without hemorrhage.
     """
-    fitted, fitting = fit_rule(validation, fold)
+    fitted, fitting = fit_rule(validation, validation_patients(fold))
     sentence = f"{weighing} {fitting}".strip()
     write_rule(fitted, sentence, run)
     rule = read_rule(run)  # judged by what was stored, as serving is
@@ -141,7 +160,7 @@ def judge_fold(
     return judged, sentence
 
 
-def read_split(run: Path, fold: int, data: Path, runs: Path) -> Split:
+def read_split(run: Path, fold: Fold, data: Path, runs: Path) -> Split:
     """The sides that a training was on.
 
     Raises:
@@ -186,7 +205,7 @@ def _write(
 
 
 def _folds(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    allowed = [*map(str, range(FOLDS)), "all"]
+    allowed = [*map(str, range(FOLDS)), ALL]
     for value in values:
         if value not in allowed:
             raise click.BadParameter(f"{value!r} is not one of {', '.join(allowed)}.")
@@ -198,13 +217,13 @@ def _folds(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
 @click.option(
     "--fold", "chosen", multiple=True, default=("0",), show_default=True, callback=_folds,
-    help="The fold held out; may be repeated; `all` takes every fold that was trained.",
+    help="The fold held out; may be repeated; `all` pools every fold that was trained.",
 )  # fmt: skip
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
 @click.option("--reuse", is_flag=True, help="Take the predictions that are there; read no slice again.")
 def main(name: str, data: Path, chosen: tuple[str, ...], runs: Path, reuse: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folds = trained_folds(name, runs) if "all" in chosen else sorted({int(fold) for fold in chosen})
+    folds = trained_folds(name, runs) if ALL in chosen else sorted({int(fold) for fold in chosen})
     try:
         if not folds:
             raise BadData(f"{runs / name} holds no trained network: run `python -m training.train {name}` first.")

@@ -2,7 +2,8 @@
 
     python -m training.export NAME --fold K --data DIR
 
-In: `runs/NAME/fold_K` with its `network.keras`, `rule.json` and `metrics.json` (see `training.evaluate`). Out:
+In: `runs/NAME/fold_K` with its `network.keras`, `rule.json` and `metrics.json` (see `training.evaluate`); with `--fold
+all` the network of `runs/NAME/fold_all`, and rule and figures of the folds' networks from `runs/NAME/pooled`. Out:
 `weights/NAME/`: the ONNX graph, `manifest.json`, `README.md` (the model card), and `start.npz`, the weights for a
 training that starts from them. The graph is compared with Keras on real slices before anything is written.
 """
@@ -29,15 +30,16 @@ from onnx import numpy_helper
 
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
-from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, task_of
+from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, read_graph, read_manifest, task_of
 from hemoscope.preprocessing import Preprocess
-from training.cards import Check, card_of, preparation_limits, source_of, write_card
-from training.checkpoints import run_folder
+from training.calibrate import read_choice
+from training.cards import OUT_OF_FOLD, Check, card_of, preparation_limits, source_of, write_card
+from training.checkpoints import other_settings, run_folder, settings, trained_seconds
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
-from training.evaluate import read_rule, read_split
-from training.folds import FILES, FOLDS, Folds
-from training.saved import NETWORK_FILE, START_FILE, load_network, read_config, read_preprocess, write_start
+from training.evaluate import METRICS_FILE, judged_folder, read_evaluation, read_split
+from training.folds import ALL, FILES, Fold, Folds, fold_option, fold_word
+from training.saved import NETWORK_FILE, START_FILE, load_network, older, read_config, read_preprocess, write_start
 from training.train import steps_to, usable
 
 GRAPH = "network.onnx"
@@ -51,20 +53,24 @@ PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "o
 Outputs = Mapping[str, NDArray[np.float32]]
 
 
-def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release: str) -> Path:
-    """Export and return the weights folder.
+def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release: str) -> Path:
+    """Export and return the weights folder; what is in it stays as it is until the new files passed all checks.
 
     Raises:
-        BadData: if the run was not trained and evaluated, or if the graph does not compute what Keras computes.
+        BadData: if the run was not trained and evaluated, if the networks of the folds were trained by another recipe
+            than that of all patients, or if the graph does not compute what Keras computes.
     """
-    run = run_folder(runs, name, fold)
-    if not (run / "metrics.json").is_file():
-        raise BadData(f"Evaluate it first: python -m training.evaluate {name} --fold {fold}.")
+    run, judged = run_folder(runs, name, fold), judged_folder(runs, name, fold)
+    if not (judged / METRICS_FILE).is_file():
+        what = "two folds or more" if fold is None else "it"
+        raise BadData(f"Evaluate {what} first: python -m training.evaluate {name} --fold {fold_word(fold)}.")
     network = load_network(run / NETWORK_FILE)
+    if fold is None:
+        _check_pool(name, runs)
     # What was trained then decides, not what the registry says now.
     config = _as_trained(CONFIGS[name], run)
     split = read_split(run, fold, data, runs)
-    batch = _check_slices(usable(split.test, config), config.preprocess)
+    batch = _check_slices(usable(split.train if fold is None else split.test, config), config.preprocess)
     exact = convert(network)
     keras_difference = largest_difference(_keras_outputs(network, batch), run_graph(exact, batch))
     if not keras_difference <= KERAS_TOLERANCE:
@@ -75,15 +81,45 @@ def export(name: str, fold: int, data: Path, runs: Path, weights: Path, release:
     )
     if not half_difference <= HALF_TOLERANCE:
         stored, half_difference = exact, 0.0
-    manifest = _manifest(name, fold, config, network, stored, run, runs, split.train, release)
+    manifest = _manifest(name, fold, config, network, stored, judged, runs, split.train, release)
+    trainings = [(step, trained_seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
     folder = weights / name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / GRAPH).write_bytes(stored)
-    (folder / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
-    write_start(run / NETWORK_FILE, folder / START_FILE)
-    trainings = [(step, _seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
-    write_card(folder, manifest, trainings, Check(len(batch), keras_difference, half_difference))
+    with tempfile.TemporaryDirectory(dir=weights) as beside:
+        made = Path(beside) / name
+        made.mkdir()
+        (made / GRAPH).write_bytes(stored)
+        (made / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_start(run / NETWORK_FILE, made / START_FILE)
+        write_card(made, manifest, trainings, Check(len(batch), keras_difference, half_difference))
+        read_graph(made, read_manifest(made))  # as serving will
+        for path in made.iterdir():
+            path.replace(folder / path.name)
     return folder
+
+
+def _check_pool(name: str, runs: Path) -> None:
+    """Check that the folds' figures are of networks that lie there now and were trained as the one on all patients."""
+    pooled = judged_folder(runs, name, None)
+    if settings(run_folder(runs, name, None))["split"] == "slice":
+        raise BadData(f"{name} is split by slice: no fold's network is judged on patients that it never saw.")
+    folds = Folds.read(runs / FILES["patient"])
+    for fold in read_evaluation(pooled).folds:
+        run = run_folder(runs, name, fold)
+        folds.check(run)
+        if older(pooled / METRICS_FILE, run / NETWORK_FILE):
+            raise BadData(
+                f"{run} was trained after {pooled} was made: run `python -m training.evaluate {name} --fold {ALL}` "
+                "again."
+            )
+        for step in steps_to(name):
+            one, on_all = run_folder(runs, step, fold), run_folder(runs, step, None)
+            other = other_settings(settings(one), settings(on_all))
+            if other:
+                raise BadData(
+                    f"{one} and {on_all} were trained with different settings ({', '.join(other)}): the figures of the "
+                    "one say nothing of the other."
+                )
 
 
 def _as_trained(config: TrainConfig, run: Path) -> TrainConfig:
@@ -176,18 +212,19 @@ def _check_slices(samples: list[Sample], preprocess: Preprocess) -> NDArray[np.f
 
 def _manifest(
     name: str,
-    fold: int,
+    fold: Fold,
     config: TrainConfig,
     network: keras.Model,
     graph: bytes,
-    run: Path,
+    judged: Path,
     runs: Path,
     trained_on: list[Sample],
     release: str,
 ) -> NetworkManifest:
-    card, rule = card_of(name, config, network.output_names), read_rule(run)
+    card = card_of(name, config, network.output_names)
+    rule, thresholds_chosen = read_choice(judged)
     learnt = usable(trained_on, config, config.outline_boxes)
-    stored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    stored = json.loads((judged / METRICS_FILE).read_text(encoding="utf-8"))
     return NetworkManifest(
         name=name,
         version=release,
@@ -198,7 +235,7 @@ def _manifest(
         arguments=dict(config.arguments),
         preprocess=config.preprocess,
         **(asdict(rule) | {"classes": tuple(name for name in CLASSES if name in rule.classes)}),
-        thresholds_chosen=stored["thresholds_chosen"],
+        thresholds_chosen=thresholds_chosen,
         training_data=_training_data(learnt),
         metrics=tuple(Metric(**entry) for entry in stored["metrics"]),
         graph=GRAPH,
@@ -214,13 +251,12 @@ def _manifest(
         parameters=int(network.count_params()),
         licence=config.licence,
         intended_use="Research and education. Not a medical device; not for decisions about patients.",
-        limits=(*card.limits, *preparation_limits(config.preprocess, learnt)),
+        limits=(
+            *([OUT_OF_FOLD] if fold is None else []),
+            *card.limits,
+            *preparation_limits(config.preprocess, learnt),
+        ),
     )
-
-
-def _seconds(run: Path) -> float:
-    state = run / "state.json"
-    return float(json.loads(state.read_text(encoding="utf-8"))["seconds"]) if state.is_file() else 0.0
 
 
 def _training_data(samples: list[Sample]) -> tuple[TrainingData, ...]:
@@ -262,11 +298,11 @@ def installed_packages() -> dict[str, str]:
 @click.command(help=__doc__)
 @click.argument("name", type=click.Choice(sorted(CONFIGS)))
 @click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
-@click.option("--fold", type=click.IntRange(0, FOLDS - 1), default=0, show_default=True, help="The fold held out.")
+@fold_option
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Runs folder.")
 @click.option("--weights", type=click.Path(path_type=Path), default=Path("weights"), show_default=True, help="Output.")
 @click.option("--release", default="0.1.0", show_default=True, help="Version of the weights.")
-def main(name: str, data: Path, fold: int, runs: Path, weights: Path, release: str) -> None:
+def main(name: str, data: Path, fold: Fold, runs: Path, weights: Path, release: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         folder = export(name, fold, data, runs, weights, release)

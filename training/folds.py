@@ -4,7 +4,7 @@ Folds by slice exist too, for one purpose: to show how much a report that split 
 
 In: samples. Out: for each patient a fold (0..4) and a part (0..7). For fold K, the test side is fold K; of the rest,
 the patients of part K are the validation side (about 10 % of all), on which thresholds, temperature and early stopping
-are chosen, and the others are the training side.
+are chosen, and the others are the training side. Fold `all` holds nobody out: everyone trains.
 """
 
 import csv
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import click
 import numpy as np
 
 from hemoscope.errors import BadData
@@ -22,6 +23,8 @@ from training.datasets.sample import Sample
 FOLDS = 5
 PARTS = 8
 Unit = Literal["patient", "slice"]
+Fold = int | None  # None holds nobody out
+ALL = "all"  # what None is called in options and folders
 SPLIT_FILE = "split.sha256"  # in a training's folder: the folds that it is on
 FILES: dict[Unit, str] = {"patient": "folds.csv", "slice": "folds_by_slice.csv"}
 
@@ -42,13 +45,13 @@ class Folds:
     places: dict[str, tuple[int, int]]
     unit: Unit = "patient"
 
-    def split(self, samples: list[Sample], fold: int) -> Split:
-        """The sides of a fold.
+    def split(self, samples: list[Sample], fold: Fold) -> Split:
+        """The sides of a fold; with nobody held out the other two are empty.
 
         Raises:
             BadData: for a fold that does not exist, or a patient that the folds do not know.
         """
-        if not 0 <= fold < FOLDS:
+        if fold is not None and not 0 <= fold < FOLDS:
             raise BadData(f"There is no fold {fold}; there are 0 to {FOLDS - 1}.")
         sides: dict[str, list[Sample]] = {"train": [], "validation": [], "test": []}
         for sample in samples:
@@ -134,6 +137,31 @@ def make_folds(samples: list[Sample], seed: int = 2019, unit: Unit = "patient") 
             places[group] = (dealt % FOLDS, dealt // FOLDS % PARTS)
             dealt += 1
     return Folds(places, unit)
+
+
+def fold_word(fold: Fold) -> str:
+    """What a fold is called in options, folders and sentences."""
+    return ALL if fold is None else str(fold)
+
+
+def fold_seed(fold: Fold) -> int:
+    """What a fold adds to the seed of a training."""
+    return FOLDS if fold is None else fold
+
+
+def _chosen_fold(_: click.Context, __: click.Parameter, word: str) -> Fold:
+    return None if word == ALL else int(word)
+
+
+# The option of commands that work on one fold or on all patients.
+fold_option = click.option(
+    "--fold",
+    type=click.Choice([*map(str, range(FOLDS)), ALL]),
+    default="0",
+    show_default=True,
+    callback=_chosen_fold,
+    help=f"The fold held out; `{ALL}` holds nobody out.",
+)
 
 
 def _name(sample: Sample, unit: Unit) -> str:

@@ -75,8 +75,7 @@ def _page(title: str, metrics: Sequence[Metric], thresholds_chosen: str, drawn: 
     by_set: dict[str, list[Metric]] = defaultdict(list)
     for metric in metrics:
         by_set[metric.set].append(metric)
-    name = html.escape(title)
-    body = [f"<h1>{name}</h1>", "<p><strong>Research use, not a medical device.</strong> Figures are of the test "]
+    body = ["<p><strong>Research use, not a medical device.</strong> Figures are of the test "]
     body.append("side, on which nothing was trained; intervals are 95 % over patients.</p>")
     body.append(f"<p>{html.escape(thresholds_chosen)}</p>")
     for set_name, rows in by_set.items():
@@ -90,10 +89,16 @@ def _page(title: str, metrics: Sequence[Metric], thresholds_chosen: str, drawn: 
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, data in drawn
     ]
+    return html_page(title, "".join(body))
+
+
+def html_page(title: str, body: str, style: str = "") -> str:
+    """A page that needs no other file; `style` is added to that of all these pages."""
+    name = html.escape(title)
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{name}</title>"
-        f"<meta name='viewport' content='width=device-width,initial-scale=1'><style>{STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>"
+        f"<meta name='viewport' content='width=device-width,initial-scale=1'><style>{STYLE}{style}</style></head>"
+        f"<body><h1>{name}</h1>{body}</body></html>"
     )
 
 

@@ -22,7 +22,8 @@ from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import NetworkManifest, task_of
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
-from training.calibrate import RULE_FILE, read_rule
+from training.calibrate import RULE_FILE, read_choice
+from training.folds import ALL
 from training.networks.mirror import mirrored
 
 NETWORK_FILE, PREPROCESS_FILE, CONFIG_FILE = "network.keras", "preprocess.json", "config.json"
@@ -93,6 +94,11 @@ def read_start(path: Path, network: keras.Model) -> None:
     network.set_weights([w.astype(mine.dtype) for w, mine in zip(weights, own, strict=True)])
 
 
+def older(made: Path, source: Path) -> bool:
+    """Whether a file is missing, or was made before what it is made of."""
+    return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
+
+
 def fingerprint(path: Path) -> str:
     """The sha256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -144,13 +150,14 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
     limits = ["Not exported: a training result for trying out, without a published fingerprint."]
     rule, chosen = Rule(classes, 1.0, (0.0,) * len(classes), 0.5, 0.5, 0.5), UNCALIBRATED
     if (path.parent / RULE_FILE).is_file():
-        rule, chosen = read_rule(path.parent), str(_read_json(path.parent / RULE_FILE)["thresholds_chosen"])
+        rule, chosen = read_choice(path.parent)
     else:
         limits.append(UNCALIBRATED)
     if rule.classes != classes:
         raise BadWeights(f"{RULE_FILE} is for {', '.join(rule.classes)}; {path.name} assesses {', '.join(classes)}.")
     folder = path.resolve().parent
-    in_a_run = folder.name.startswith("fold_")
+    in_a_run, fold = folder.name.startswith("fold_"), folder.name.removeprefix("fold_")
+    held_out = 0 if not in_a_run else None if fold == ALL else int(fold)
     config = read_config(folder) if (folder / CONFIG_FILE).is_file() else {}
     return NetworkManifest(
         name=folder.parent.name if in_a_run else path.stem,
@@ -174,7 +181,7 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
         sha256=fingerprint(path),
         config=folder.parent.name if in_a_run else "",
         seed=int(config.get("seed", 0)),
-        fold=int(folder.name.removeprefix("fold_")) if in_a_run else 0,
+        fold=held_out,
         split_sha256="",
         git_commit="",
         backend=keras.backend.backend(),

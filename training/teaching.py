@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hemoscope.errors import BadData
 from training.checkpoints import run_folder
 from training.datasets.sample import BLOOD, NO_BLOOD, NOT_KNOWN, Sample
+from training.folds import Fold, fold_word
 from training.predictions import BATCH, prepare_slice
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_preprocess
 
@@ -32,7 +33,7 @@ SURE_OF_BLOOD, SURE_OF_NONE = 0.7, 0.2  # pixel probabilities
 SMALLEST_SHARE = 0.0005  # of the picture's pixels: with less blood than that the teacher has seen nothing
 
 
-def taught_samples(samples: Sequence[Sample], teacher: str, fold: int, runs: Path) -> list[Sample]:
+def taught_samples(samples: Sequence[Sample], teacher: str, fold: Fold, runs: Path) -> list[Sample]:
     """The samples, those that the teacher can say something of with its targets.
 
     It is asked once; its answers are kept as long as it stays the same.
@@ -47,7 +48,9 @@ def taught_samples(samples: Sequence[Sample], teacher: str, fold: int, runs: Pat
     """
     run = run_folder(runs, teacher, fold)
     if not (run / NETWORK_FILE).is_file():
-        raise BadData(f"There is no teacher {run}: run `python -m training.train {teacher} --fold {fold}` first.")
+        raise BadData(
+            f"There is no teacher {run}: run `python -m training.train {teacher} --fold {fold_word(fold)}` first."
+        )
     pupils = [one for one in samples if one.labels[0] == 1 and one.mask is None and not one.boxes]
     folder, of = run / FOLDER, _signature(run, pupils)
     if not (folder / SIGNATURE).is_file() or json.loads((folder / SIGNATURE).read_text()) != of:

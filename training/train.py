@@ -2,9 +2,10 @@
 
     python -m training.train NAME --data DIR --fold K [--resume]
 
-In: a configuration's name, the data folder, the fold. Out: `runs/NAME/fold_K/`: `network.keras` with
-`preprocess.json` beside it, `state.weights.h5` and `state.json` (to resume), `log.csv`, TensorBoard events.
-Every epoch ends with a checkpoint; a training killed in the middle of an epoch repeats that epoch on `--resume`.
+In: a configuration's name, the data folder, the fold; `--fold all` holds nobody out and trains on all patients. Out:
+`runs/NAME/fold_K/`: `network.keras` with `preprocess.json` beside it, `state.weights.h5` and `state.json` (to resume),
+`log.csv`, TensorBoard events. Every epoch ends with a checkpoint; a training killed in the middle of an epoch repeats
+that epoch on `--resume`.
 """
 
 import logging
@@ -34,7 +35,7 @@ from training.datasets.pasting import pasted_samples
 from training.datasets.sample import Sample
 from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
 from training.distribution import CHOICES, Engine, choose_engine
-from training.folds import FILES, FOLDS, Folds, make_folds
+from training.folds import FILES, Fold, Folds, fold_option, fold_seed, fold_word, make_folds
 from training.losses import MaskedClassLoss, MaskedKindLoss, MaskedPixelLoss, MaskedSubtypeLoss
 from training.networks import NETWORKS
 from training.networks.fused import fuse_normalisation
@@ -49,7 +50,7 @@ class Diverged(BadData):
 def train(
     config: TrainConfig,
     name: str,
-    fold: int,
+    fold: Fold,
     data: Path,
     runs: Path,
     resume: bool,
@@ -70,11 +71,14 @@ def train(
 
     Raises:
         BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
-            and adjacent slices are asked for together; or another process trains the same already.
+            and adjacent slices are asked for together; if nobody is held out and the configuration needs validation
+            patients; or another process trains the same already.
         Diverged: if a loss is no number any more; what was checkpointed before stays.
     """
     if (config.synthetic or config.pasted) and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
+    if fold is None:
+        check_without_validation(config, name)
     engine, run = engine or Engine(), checkpoints.run_folder(runs, name, fold)
     with checkpoints.alone(runs, name, fold) if engine.first else nullcontext():
         _train(config, name, fold, data, runs, resume, workers, engine, on_epoch)
@@ -84,7 +88,7 @@ def train(
 def _train(
     config: TrainConfig,
     name: str,
-    fold: int,
+    fold: Fold,
     data: Path,
     runs: Path,
     resume: bool,
@@ -93,7 +97,7 @@ def _train(
     on_epoch: Callable[[int, dict[str, float]], None] | None,
 ) -> None:
     run = checkpoints.run_folder(runs, name, fold)
-    keras.utils.set_random_seed(config.seed + fold)
+    keras.utils.set_random_seed(config.seed + fold_seed(fold))
     keras.mixed_precision.set_global_policy(config.precision)
     sides = engine.in_turn(load_split)(config, fold, data, runs)
     cache, preprocess = runs / "cache", config.preprocess
@@ -103,28 +107,18 @@ def _train(
     learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
     learnt += pasted_samples(sides.train, config.pasted, config.seed)
     train_set = engine.in_turn(prepare)(learnt, preprocess, cache, 2, config.outline_boxes)
-    validation_set = engine.in_turn(prepare)(usable(sides.validation, config), preprocess, cache)
-    if config.needs == "mask" and not any(sample.mask for sample in validation_set.samples):
-        raise BadData(
-            f"No validation slice of fold {fold} has a mask: the best epoch would be the one that marks nothing. "
-            "Choose another fold."
-        )
     network = build(config)
+    validation = None
+    if fold is not None:
+        validation_set = engine.in_turn(prepare)(usable(sides.validation, config), preprocess, cache)
+        validation = engine.share(_in_order(validation_set, config, loss_outputs(network), fold, workers))
     folds = _folds(config, runs)
     begin = checkpoints.resume if resume else partial(checkpoints.start, runs=runs, fold=fold)
     state = begin(network, config, run, folds, engine.first)
     fit = engine.fitter(network, lambda: build(config))
-    validation = Batches(
-        validation_set,
-        [Draw(index) for index in range(len(validation_set.samples))],
-        config.preprocess,
-        loss_outputs(network),
-        config.batch,
-        workers=workers,
-    )
 
     def reseed(epoch: int) -> None:  # inside `fit`: on PyTorch its preparations draw random numbers too
-        _reseed_dropout(reseeding.model, config.seed + fold, epoch)
+        _reseed_dropout(reseeding.model, config.seed + fold_seed(fold), epoch)
 
     reseeding = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: reseed(epoch))
 
@@ -133,7 +127,7 @@ def _train(
         batches = _epoch(train_set, config, loss_outputs(network), state.epoch, fold, workers)
         logs = fit(
             engine.share(batches),
-            validation_data=engine.share(validation),
+            validation_data=validation,
             initial_epoch=state.epoch,
             epochs=state.epoch + 1,
             callbacks=[reseeding],
@@ -141,7 +135,7 @@ def _train(
             shuffle=False,
         ).history
         row = {key: float(values[-1]) for key, values in logs.items()}
-        if not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
+        if not all(math.isfinite(row[loss]) for loss in ("loss", "val_loss") if loss in row):
             raise Diverged(
                 f"The loss of epoch {state.epoch + 1} of {name} is no number any more: a lower learning rate may help."
             )
@@ -162,7 +156,20 @@ def steps_to(name: str) -> list[str]:
     return list(dict.fromkeys([step for one in before for step in steps_to(one)] + [name]))
 
 
-def load_split(config: TrainConfig, fold: int, data: Path, runs: Path) -> Any:
+def check_without_validation(config: TrainConfig, name: str) -> None:
+    """Check that a configuration can be trained with nobody held out.
+
+    Raises:
+        BadData: if its validation patients choose what is kept, or when it stops.
+    """
+    if config.keep != "last" or config.patience is not None:
+        raise BadData(
+            f"{name} cannot train on all patients: its validation patients choose the epoch that is kept or when it "
+            "stops. That needs keep='last' and no patience."
+        )
+
+
+def load_split(config: TrainConfig, fold: Fold, data: Path, runs: Path) -> Any:
     """The sides of a fold over the configuration's sets, by the one folds file of these runs (made if missing)."""
     path = runs / FILES[config.split]
     if not path.is_file():
@@ -229,8 +236,21 @@ def draw_weights(samples: list[Sample], config: TrainConfig) -> NDArray[np.float
     return np.array(weights)
 
 
-def _epoch(prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: int, fold: int, workers: int) -> Batches:
-    seed = config.seed + 1_000_003 * fold + 10_007 * epoch
+def _in_order(prepared: Prepared, config: TrainConfig, outputs: list[str], fold: Fold, workers: int) -> Batches:
+    """The validation side as it is, slice by slice."""
+    if config.needs == "mask" and not any(sample.mask for sample in prepared.samples):
+        raise BadData(
+            f"No validation slice of fold {fold} has a mask: the best epoch would be the one that marks nothing. "
+            "Choose another fold."
+        )
+    draws = [Draw(index) for index in range(len(prepared.samples))]
+    return Batches(prepared, draws, config.preprocess, outputs, config.batch, workers=workers)
+
+
+def _epoch(
+    prepared: Prepared, config: TrainConfig, outputs: list[str], epoch: int, fold: Fold, workers: int
+) -> Batches:
+    seed = config.seed + 1_000_003 * fold_seed(fold) + 10_007 * epoch
     if config.sampling == "copies":
         positive = np.array([not sample.blood_free for sample in prepared.samples])
         draws = epoch_of(balanced_copies(positive, config.seed), config.slices_per_epoch, seed)
@@ -260,18 +280,18 @@ def _reseed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
 @click.command(help=__doc__)
 @click.argument("name", type=click.Choice(list(CONFIGS)))
 @click.option("--data", type=click.Path(path_type=Path), envvar="HEMOSCOPE_DATA", required=True, help="Data folder.")
-@click.option("--fold", type=click.IntRange(0, FOLDS - 1), default=0, show_default=True, help="The fold held out.")
+@fold_option
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch.")
 @click.option("--workers", default=1, show_default=True, help="Threads that prepare batches.")
 @click.option("--distribute", type=click.Choice(CHOICES), default="none", show_default=True, help="Over what.")
-def main(name: str, data: Path, fold: int, runs: Path, resume: bool, workers: int, distribute: str) -> None:
+def main(name: str, data: Path, fold: Fold, runs: Path, resume: bool, workers: int, distribute: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         run = train(CONFIGS[name], name, fold, data, runs, resume, workers, choose_engine(distribute))
     except HemoscopeError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"Trained {name} on fold {fold}: {run}")
+    click.echo(f"Trained {name} on fold {fold_word(fold)}: {run}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from training.calibrate import (
     fit_calibration,
     fit_rule,
     read_rule,
+    validation_patients,
     write_rule,
 )
 from training.predictions import BINS, Predictions, judge
@@ -133,7 +134,7 @@ def test_the_mask_threshold_counts_a_hidden_mask_as_empty():
 
 
 def test_without_masks_the_mask_threshold_is_a_half_and_the_sentence_says_so():
-    rule, sentence = fit_rule(predictions([1, 0, 1, 0], [2.0, -2.0, 1.0, -1.0]), fold=3)
+    rule, sentence = fit_rule(predictions([1, 0, 1, 0], [2.0, -2.0, 1.0, -1.0]), validation_patients(3))
     assert rule.mask_threshold == 0.5
     assert "there is no mask to choose a mask threshold on" in sentence
     assert "fold 3 (2 patients, 2 slices with and 2 without hemorrhage, of set" in sentence
@@ -142,7 +143,7 @@ def test_without_masks_the_mask_threshold_is_a_half_and_the_sentence_says_so():
 def test_a_rule_finds_all_of_the_validation_side_that_it_promises():
     labels, logits = [1, 1, 0, 1, 0, 1, 0, 0, 0, 0], [5.0, 4, 3, 2, 1, 0, -1, -2, -3, -4]
     side = predictions(labels, logits, {0: {"blood": {800: 4}, "none": {10: 96}}})
-    rule, sentence = fit_rule(side, fold=0)
+    rule, sentence = fit_rule(side, validation_patients(0))
     findings = judge(side, rule).findings
     # As in the ten slices above, the ends fall between the logits 0 and -1, and 4 and 3.
     assert findings.tolist() == [2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
@@ -152,8 +153,8 @@ def test_a_rule_finds_all_of_the_validation_side_that_it_promises():
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_a_validation_side_of_one_kind_is_refused(label: float):
-    with pytest.raises(BadData, match="thresholds need both"):
-        fit_rule(predictions([label] * 4, [0, 1, 2, 3]), fold=0)
+    with pytest.raises(BadData, match="Thresholds need slices with and without hemorrhage"):
+        fit_rule(predictions([label] * 4, [0, 1, 2, 3]), validation_patients(0))
 
 
 def test_a_rule_comes_back_as_it_was_written(tmp_path: Path):

@@ -13,6 +13,7 @@ from hemoscope.metrics import auc
 from tests.training.phantom_set import write_ct_ich
 from tests.training.test_train import TINY
 from training import compare as module
+from training import stages
 from training.compare import compare, gains, main
 from training.configs import CONFIGS
 from training.ensembles import ENSEMBLES, EnsembleConfig
@@ -77,8 +78,8 @@ def test_an_ensemble_is_made_of_the_exported_members(done):
 
 def test_what_is_done_is_skipped_and_what_was_stopped_goes_on(done, data, registry, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "train", lambda config, name, *rest, resume: calls.append((name, resume)))
-    monkeypatch.setattr(module, "evaluate", lambda name, *rest: calls.append((name, "evaluated")))
+    monkeypatch.setattr(stages, "train", lambda config, name, *rest, resume: calls.append((name, resume)))
+    monkeypatch.setattr(stages, "evaluate", lambda name, *rest: calls.append((name, "evaluated")))
     monkeypatch.setattr(module, "export", lambda name, *rest: calls.append((name, "exported")))
     monkeypatch.setattr(module, "make_ensemble", lambda name, *rest: calls.append((name, "made")))
     compare(PLAN, data, done / "runs", done / "again.md", only=("tiny", "other", "both"))
@@ -119,7 +120,7 @@ def test_without_data_nothing_is_compared(tmp_path):
 
 def test_a_network_newer_than_its_figures_is_judged_again(done, data, registry, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "evaluate", lambda name, *rest: calls.append(name))
+    monkeypatch.setattr(stages, "evaluate", lambda name, *rest: calls.append(name))
     (done / "runs" / "tiny" / "fold_0" / "network.keras").touch()
     compare(PLAN, data, done / "runs", done / "again.md", only=("tiny", "other"))
     assert calls == ["tiny"]

@@ -24,13 +24,13 @@ from hemoscope.metrics import Counts
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
 from tests.training.phantom_set import PATIENTS, SIZE, WINDOW, write_ct_ich
-from training.calibrate import read_rule
+from training.calibrate import fit_rule, read_choice, read_rule
 from training.datasets import load_samples
 from training.evaluate import evaluate, main, read_evaluation
 from training.figures import figures
 from training.folds import Folds
 from training.predictions import BINS, Judged, Predictions, join, judge
-from training.saved import open_keras
+from training.saved import fingerprint, open_keras
 
 FOLD = 1
 
@@ -188,6 +188,23 @@ def test_all_folds_that_were_trained_are_pooled(folder: Path, evaluated: Path, t
     assert "patients of fold 0 (" in found.thresholds_chosen
     assert "patients of fold 1 (" in found.thresholds_chosen
     assert (tmp_path / "runs/band/pooled/report.html").is_file()
+
+
+def test_the_pool_s_rule_is_fitted_on_all_folds_and_judges_none(folder: Path, evaluated: Path, tmp_path: Path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    shutil.copytree(evaluated, tmp_path / "runs/band/fold_0")
+    pooled = evaluate("band", [0, 1], folder / "data", tmp_path / "runs")
+    rule, chosen = read_choice(pooled)
+    runs = [tmp_path / f"runs/band/fold_{fold}" for fold in (0, 1)]
+    judged = [
+        judge(Predictions.read(run / "test.npz", fingerprint(run / "network.keras")), read_rule(run)) for run in runs
+    ]
+    assert rule == fit_rule(join(judged).predictions, "")[0]
+    assert rule not in (read_rule(runs[0]), read_rule(runs[1]))
+    assert chosen.startswith("On out-of-fold predictions for the test patients of folds 0, 1, each slice read by")
+    assert f"({PATIENTS} patients, " in chosen
+    # The figures are by the folds' own rules.
+    assert read_evaluation(pooled).metrics == figures(join(judged))
 
 
 @pytest.mark.parametrize(

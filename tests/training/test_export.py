@@ -1,6 +1,8 @@
 """Export: the graph is compared with Keras before it is written, and serving reads what was written."""
 
 import json
+import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from hemoscope.manifest import Metric, read_manifest
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
 from tests.training.phantom_set import SIZE, WINDOW, write_ct_ich
-from training.calibrate import write_rule
+from training import export as module
+from training.calibrate import read_choice, write_rule
 from training.datasets import load_samples
+from training.evaluate import evaluate, read_evaluation
 from training.export import convert, export, halve, largest_difference, run_graph
 from training.folds import make_folds
 from training.networks import NETWORKS
@@ -128,6 +132,97 @@ def test_a_run_that_was_not_evaluated_is_refused_with_the_command(trained: Path)
     with pytest.raises(BadData, match=r"python -m training.evaluate two_branch --fold 0"):
         export_it(trained)
     assert not (trained / "weights").exists()
+
+
+@pytest.fixture
+def pooled(trained: Path) -> Path:
+    """The same with two judged folds, pooled, and a network of all patients."""
+    keras.utils.set_random_seed(4)
+    for fold in ("1", "all"):
+        run = shutil.copytree(trained / "runs/two_branch/fold_0", trained / f"runs/two_branch/fold_{fold}")
+        NETWORKS["two_branch"](SIZE, 1, base=4).save(run / "network.keras")
+    for left in ("rule.json", "metrics.json"):
+        (run / left).unlink()
+    evaluate("two_branch", [0, 1], trained / "data", trained / "runs")
+    return trained
+
+
+def export_all(folder: Path) -> Path:
+    return export("two_branch", None, folder / "data", folder / "runs", folder / "weights", "9.8.7")
+
+
+def test_a_network_of_all_patients_ships_with_the_rule_and_the_figures_of_the_pool(
+    pooled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export_all(pooled)
+    manifest, pool = read_manifest(folder), pooled / "runs/two_branch/pooled"
+    assert manifest.fold is None
+    assert (manifest.rule, manifest.thresholds_chosen) == read_choice(pool)
+    assert manifest.metrics == read_evaluation(pool).metrics
+    # Of one of the 60 slices it is not known where it bleeds.
+    assert [(data.patients, data.slices) for data in manifest.training_data] == [(20, 59)]
+    monkeypatch.setenv("HEMOSCOPE_WEIGHTS", str(pooled / "weights"))
+    scan = load_samples(pooled / "data", ["ct_ich"])[0].scan()
+    tensor = manifest.preprocess.tensor(scan, 0)[0][None]
+    on_all = keras.saving.load_model(pooled / "runs/two_branch/fold_all/network.keras")(tensor)["mask"]
+    found = model.load("two_branch").read(scan).slices[0]
+    assert found.mask_probability == pytest.approx(np.asarray(on_all)[0, :, :, 0], abs=5e-3)
+
+
+def test_it_is_said_that_the_figures_are_of_other_networks(pooled: Path) -> None:
+    folder = export_all(pooled)
+    said, card = read_manifest(folder).limits[0], (folder / "README.md").read_text("utf-8")
+    assert "The figures are not of this network: it was trained on all patients" in said
+    assert "fitted on the out-of-fold predictions" in said
+    assert f"## Figures of the networks of the folds, not of this one\n\n{said}" in card
+    assert "`python -m training.train two_branch --fold all`, the same on the folds" in card
+    assert "every patient of these sets" in card
+
+
+def test_a_pool_of_another_recipe_or_of_earlier_networks_is_refused(pooled: Path) -> None:
+    run = pooled / "runs/two_branch/fold_1"
+    (run / "config.json").write_text(json.dumps({"sets": ["ct_ich"], "epochs": 7}))
+    with pytest.raises(BadData, match=r"fold_1 and .*fold_all were trained with different settings \(epochs\)"):
+        export_all(pooled)
+    (run / "config.json").write_text(json.dumps({"sets": ["ct_ich"], "focal": 0.0}))  # its default
+    export_all(pooled)
+    os.utime(run / "network.keras", (2e9, 2e9))
+    with pytest.raises(BadData, match="evaluate two_branch --fold all` again"):
+        export_all(pooled)
+    (run / "split.sha256").write_text("0" * 64)
+    with pytest.raises(BadData, match="trained on other folds"):
+        export_all(pooled)
+
+
+def test_no_network_that_is_split_by_slice_ships_with_the_figures_of_a_pool(pooled: Path) -> None:
+    (pooled / "runs/two_branch/fold_all/config.json").write_text(json.dumps({"sets": ["ct_ich"], "split": "slice"}))
+    with pytest.raises(BadData, match="is split by slice"):
+        export_all(pooled)
+
+
+def test_without_a_pool_there_is_no_rule_for_a_network_of_all_patients(trained: Path) -> None:
+    (trained / "runs/two_branch/fold_0").rename(trained / "runs/two_branch/fold_all")
+    with pytest.raises(BadData, match=r"two folds or more first: python -m training.evaluate two_branch --fold all"):
+        export_all(trained)
+
+
+@pytest.mark.parametrize("failing", ["write_start", "write_card", "largest_difference"])
+def test_weights_that_lie_there_stay_when_an_export_fails(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    folder = export_it(trained)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fails(*_: object) -> None:
+        raise BadData("The disk is full.")
+
+    monkeypatch.setattr(module, failing, fails)
+    keras.utils.set_random_seed(5)
+    NETWORKS["two_branch"](SIZE, 1, base=4).save(trained / "runs/two_branch/fold_0/network.keras")
+    with pytest.raises(BadData, match="disk is full"):
+        export_it(trained)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in (trained / "weights").iterdir()] == ["two_branch"]
 
 
 def test_a_mirrored_network_says_the_same_of_a_slice_and_of_its_mirror_image(

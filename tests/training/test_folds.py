@@ -40,6 +40,12 @@ def test_a_patient_stands_on_one_side_of_every_fold(samples):
         assert len(split.train) + len(split.validation) + len(split.test) == len(samples)
 
 
+def test_without_a_fold_everyone_trains(samples):
+    split = make_folds(samples).split(samples, None)
+    assert split.train == samples
+    assert not split.validation and not split.test
+
+
 def test_every_patient_is_tested_once(samples):
     folds = make_folds(samples)
     tested = Counter(group for fold in range(FOLDS) for group in {one.group for one in folds.split(samples, fold).test})

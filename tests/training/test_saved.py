@@ -1,6 +1,7 @@
 """Stored networks: float32 whatever they were trained in, and readable by `model.load` before they are exported."""
 
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -45,6 +46,13 @@ def copy(run: Path, tmp_path: Path) -> Path:
     for path in run.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path
+
+
+def test_a_network_of_all_patients_is_read_as_one(run: Path, tmp_path: Path):
+    folder = shutil.copytree(run, tmp_path / "small" / "fold_all")
+    manifest, _ = open_keras(folder / "network.keras")
+    assert (manifest.name, manifest.fold) == ("small", None)
+    assert open_keras(run / "network.keras")[0].fold == 3
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])

@@ -24,14 +24,15 @@ from hemoscope.scan import BRAIN
 from training import checkpoints
 from training import train as module
 from training.checkpoints import State
-from training.configs import CONFIGS, TrainConfig
+from training.configs import CC_BY, CONFIGS, TrainConfig
 from training.datasets import load_samples
 from training.datasets.sample import Box, Sample
 from training.evaluate import evaluate
+from training.evaluate import main as evaluate_command
 from training.folds import Folds
 from training.networks import NETWORKS
 from training.saved import read_start, write_start
-from training.train import build, draw_weights, load_split, main, train, usable
+from training.train import build, check_without_validation, draw_weights, load_split, main, steps_to, train, usable
 
 TINY = TrainConfig(
     network="reader",
@@ -444,6 +445,29 @@ def test_every_configuration_builds_what_it_names():
         assert config.network not in ("reader", "two_branch", "unet") or config.preprocess.size % 16 == 0, name
 
 
+def test_weights_under_an_open_licence_have_learnt_from_ct_ich_alone():
+    for name in CONFIGS:
+        learnt_from = {source for step in steps_to(name) for source in CONFIGS[step].sets}
+        assert (CONFIGS[name].licence == CC_BY) == (learnt_from == {"ct_ich"}), name
+
+
+def test_the_open_reader_is_the_reader_with_fewer_slices():
+    steps = [CONFIGS[step] for step in steps_to("reader_open")]
+    assert steps_to("reader_open") == ["reader_open_96", "reader_open_128", "reader_open"]
+    assert [step.preprocess.size for step in steps] == [96, 128, 160]
+    assert steps[-1].preprocess == CONFIGS["reader"].preprocess and steps[-1].mirror
+    assert all(step.synthetic and step.weights["synthetic"][1] > 0 for step in steps)
+    seen = [sum(CONFIGS[step].slices_per_epoch * CONFIGS[step].epochs for step in steps_to(name)) for name in
+            ("reader_open", "reader")]  # fmt: skip
+    assert seen[0] < seen[1] / 2
+
+
+@pytest.mark.parametrize("name", ["reader", "reader_open"])
+def test_the_readers_can_be_trained_on_all_patients(name):
+    for step in steps_to(name):
+        check_without_validation(CONFIGS[step], step)
+
+
 def test_a_network_learns_from_its_masks_and_classes_only():
     assert set(module.loss_outputs(build(TINY))) == {"mask", "logits"}
     assert module.loss_outputs(build(replace(TINY, network="unet", arguments={"base": 2}))) == ["mask"]
@@ -457,6 +481,78 @@ def test_the_command_line_says_what_is_wrong(tmp_path):
     result = CliRunner().invoke(main, ["transformer", "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert "two_branch" in result.output  # the names that exist
+
+
+# All patients
+
+
+@pytest.fixture(scope="module")
+def on_all(data, tmp_path_factory):
+    """The folder of a training of three epochs on all patients."""
+    run = train(TINY, "tiny", None, data, tmp_path_factory.mktemp("on_all"), resume=False)
+    keras.mixed_precision.set_global_policy("float32")
+    return run
+
+
+def test_a_training_on_all_patients_learns_from_every_slice_and_validates_on_none(data, on_all):
+    assert on_all.parts[-2:] == ("tiny", "fold_all")
+    assert len(load_split(TINY, None, data, on_all.parents[1]).train) == 40
+    assert [row["epoch"] for row in log_of(on_all)] == ["0", "1", "2"]
+    assert set(log_of(on_all)[0]) == {"epoch", "loss", "mask_loss", "logits_loss", "learning_rate"}
+    assert len(list(on_all.parents[1].glob("cache/*"))) == 1  # of the training side
+    state = checkpoints.read_state(TINY, on_all)
+    assert (state.epoch, state.best_epoch) == (3, -1) and checkpoints.finished(TINY, state)
+
+
+def test_a_training_on_all_patients_is_resumed(data, on_all, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(epoch, row):
+        if epoch == 1:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(TINY, "tiny", None, data, tmp_path, resume=False, on_epoch=stop)
+    train(TINY, "tiny", None, data, tmp_path, resume=True)
+    one, two = stored(on_all / "state_3.weights.h5"), stored(tmp_path / "tiny" / "fold_all" / "state_3.weights.h5")
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_a_training_on_all_patients_starts_from_one_on_all_patients(data, straight, on_all, tmp_path):
+    config = replace(TINY, initial="tiny", epochs=1)
+    with pytest.raises(BadData, match=r"`python -m training\.train tiny --fold all` first"):
+        train(config, "next", None, data, straight.parents[1], resume=False)  # the one of fold 0 does not do
+    network, runs = build(config), on_all.parents[1]
+    checkpoints.start(network, config, tmp_path / "next", Folds.read(runs / "folds.csv"), False, runs, fold=None)
+    earlier = keras.saving.load_model(on_all / "network.keras", compile=False)
+    for one, two in zip(network.get_weights(), earlier.get_weights(), strict=True):
+        assert (one == two).all()
+
+
+@pytest.mark.parametrize("needing", [{"keep": "best"}, {"patience": 2}])
+def test_what_needs_validation_patients_does_not_train_on_all(tmp_path, needing):
+    with pytest.raises(BadData, match="tiny cannot train on all patients"):
+        train(replace(TINY, **needing), "tiny", None, tmp_path / "nowhere", tmp_path / "runs", resume=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_network_of_all_patients_is_not_judged(data, on_all):
+    runs = on_all.parents[1]
+    with pytest.raises(BadData, match="nobody is left to judge it on"):
+        evaluate("tiny", [None], data, runs)
+    command = ["tiny", "--data", str(data), "--runs", str(runs), "--fold", "all"]
+    done = CliRunner().invoke(evaluate_command, command)
+    assert done.exit_code == 1 and "python -m training.train tiny --fold 0" in done.output
+    assert not (runs / "tiny" / "pooled").exists() and not (on_all / "metrics.json").exists()
+
+
+def test_the_command_line_takes_all_for_a_fold(tmp_path):
+    options = ["--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--fold", "all"]
+    kept = CliRunner().invoke(main, ["resnet50", *options])
+    assert kept.exit_code == 1 and "resnet50 cannot train on all patients" in kept.output
+    nowhere = CliRunner().invoke(main, ["reader", *options])
+    assert nowhere.exit_code == 1 and "no folder ct_ich" in nowhere.output
 
 
 # Adjacent slices

@@ -60,6 +60,7 @@ def manifest(name: str, classes: tuple[str, ...]) -> SimpleNamespace:
         sha256="ab" * 32,
         created="2020-01-02",
         parameters=1234567,
+        fold=0,
     )
 
 
@@ -71,7 +72,6 @@ def ensemble_manifest(name: str, members: tuple[str, ...]) -> EnsembleManifest:
         bias=(0.0,) * 6,
         mask_threshold=0.5,
         config=name,
-        fold=0,
         split_sha256="",
         git_commit="",
         packages={},

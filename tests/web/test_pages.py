@@ -359,6 +359,14 @@ def test_models_page_gives_figures_with_n_interval_limits_and_licence(client: Fl
     assert page.index('id="reader"') < page.index('id="unet"')
 
 
+def test_models_page_says_when_the_figures_are_of_other_networks(client: FlaskClient, models: Any) -> None:
+    assert client.get("/models").text.count("Figures on unseen patients") == 2
+    models.readers["reader"].manifest.fold = None
+    page = client.get("/models").text
+    assert page.count("Figures of the networks of the folds, not of this one") == 1
+    assert page.count("Figures on unseen patients") == 1
+
+
 def test_models_page_shows_an_ensemble_with_its_members_and_its_cost(client: FlaskClient, models: Any) -> None:
     models.readers["both"] = SimpleNamespace(manifest=ensemble_manifest("both", ("reader", "unet")))
     page = client.get("/models").text
