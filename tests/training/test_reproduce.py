@@ -20,14 +20,11 @@ from training.evaluate import read_evaluation
 from training.reproduce import main, reproduce, stages_of
 
 STAGES = [
-    "tiny_start, fold 0",
     "tiny, fold 0",
     "tiny judged on fold 0",
-    "tiny_start, fold 1",
     "tiny, fold 1",
     "tiny judged on fold 1",
     "tiny, folds pooled",
-    "tiny_start, fold all",
     "tiny, fold all",
     "tiny exported",
 ]
@@ -35,13 +32,13 @@ STAGES = [
 
 @pytest.fixture(scope="module")
 def registry():
-    """A training that starts from another one."""
+    """A training, one that starts from it, and one that chooses by its validation patients."""
     with pytest.MonkeyPatch.context() as patch:
-        first = replace(TINY, epochs=1)
-        patch.setitem(CONFIGS, "tiny_start", first)
-        patch.setitem(CONFIGS, "tiny", replace(first, initial="tiny_start"))
-        patch.setitem(CONFIGS, "choosy", replace(first, initial="choosy_start"))
-        patch.setitem(CONFIGS, "choosy_start", replace(first, keep="best"))
+        tiny = replace(TINY, epochs=1)
+        patch.setitem(CONFIGS, "tiny", tiny)
+        patch.setitem(CONFIGS, "second", replace(tiny, initial="tiny"))
+        patch.setitem(CONFIGS, "choosy", replace(tiny, keep="best"))
+        patch.setitem(CONFIGS, "after_choosy", replace(tiny, initial="choosy"))
         patch.setattr(main.params[0], "type", click.Choice(list(CONFIGS)))
         yield
         keras.mixed_precision.set_global_policy("float32")
@@ -66,8 +63,8 @@ def command(folder, *more, name="tiny"):
 def test_every_stage_is_named_before_it_with_what_is_left_and_timed_after_it(done):
     lines = (done / "said").read_text().splitlines()
     said = [line for line in lines if line.startswith("[") or line.endswith(" minutes")]
-    assert said[::2] == [f"[{number} of 10] {title}" for number, title in enumerate(STAGES, start=1)]
-    assert len(said[1::2]) == 10 and all(float(line.removesuffix(" minutes")) >= 0 for line in said[1::2])
+    assert said[::2] == [f"[{number} of 7] {title}" for number, title in enumerate(STAGES, start=1)]
+    assert len(said[1::2]) == 7 and all(float(line.removesuffix(" minutes")) >= 0 for line in said[1::2])
     assert lines[-1] == f"The weights: {done / 'weights' / 'tiny'}"
 
 
@@ -81,7 +78,7 @@ def test_the_weights_are_of_all_patients_and_the_figures_of_the_folds(done):
 
 def test_the_cost_is_the_sum_of_what_the_trainings_took(done):
     seconds = [json.loads(state.read_text())["seconds"] for state in (done / "runs").glob("tiny*/fold_*/state.json")]
-    assert len(seconds) == 6
+    assert len(seconds) == 3
     (line,) = [line for line in (done / "said").read_text().splitlines() if line.startswith("The trainings took")]
     assert f"took {sum(seconds) / 3600:.1f} hours in all; in minutes: fold 0 " in line
     each = [float(part.split()[-1]) for part in line.removesuffix(".").split(": ")[1].split(", ")]
@@ -96,7 +93,7 @@ def test_what_is_done_is_skipped(done, monkeypatch):
     said = command(done)
     assert said.exit_code == 0, said.output
     assert calls == []
-    assert said.output.count("  done before\n") == 9
+    assert said.output.count("  done before\n") == 6
     assert read_manifest(done / "weights" / "tiny").version == "0.1.0"  # exported anew
 
 
@@ -143,9 +140,11 @@ def test_weights_that_lie_there_stay_when_the_export_s_check_fails(done, monkeyp
     assert {path.name: path.read_bytes() for path in (done / "weights" / "tiny").iterdir()} == before
 
 
-def test_all_folds_are_gone_through_unless_told_otherwise(registry, tmp_path):
-    titles = [stage.title for stage in stages_of("tiny", tmp_path, tmp_path, tmp_path, "1", range(5))]
-    assert len(titles) == 5 * 3 + 1 + 2 + 1
+def test_the_steps_come_first_and_all_folds_unless_told_otherwise(registry, tmp_path):
+    titles = [stage.title for stage in stages_of("second", tmp_path, tmp_path, tmp_path, "1", range(5))]
+    assert titles[3:6] == ["tiny, fold 1", "second, fold 1", "second judged on fold 1"]
+    assert titles[-4:] == ["second, folds pooled", "tiny, fold all", "second, fold all", "second exported"]
+    assert len(titles) == 5 * 3 + 4
     assert CliRunner().invoke(main, ["--help"]).output.count("0,1,2,3,4") == 1
 
 
@@ -153,8 +152,8 @@ def test_what_cannot_be_reproduced_is_refused_before_anything_is_trained(registr
     where = (tmp_path / "runs", tmp_path / "weights", "1.0")
     with pytest.raises(BadData, match="There is no data folder"):
         reproduce("tiny", tmp_path / "nowhere", *where)
-    with pytest.raises(BadData, match="choosy_start cannot train on all patients"):
-        reproduce("choosy", tmp_path, *where)
+    with pytest.raises(BadData, match="choosy cannot train on all patients"):
+        reproduce("after_choosy", tmp_path, *where)
     with pytest.raises(BadData, match="two_branch_by_slice is split by slice"):
         reproduce("two_branch_by_slice", tmp_path, *where)
     with pytest.raises(BadData, match="Name two folds at least"):
