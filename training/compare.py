@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 
 import click
 import numpy as np
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 RELEASE = "0.0.0"  # of weights that are exported for the comparison and do not ship
 ALIGNING = ("stn_vgg16", "stn_inception_v3")  # networks with a spatial transformer
 WARM_UPS, TIMED_RUNS = 3, 20
+LONGEST_REASON = 300  # characters of a failure on the page; the log has all of it
 
 
 def compare(plan: Plan, data: Path, runs: Path, page: Path, only: tuple[str, ...] = ()) -> Path:
@@ -203,6 +205,7 @@ def _noted(name: str, results: Path, work: Callable[[], Result]) -> None:
     except Exception as error:  # hours of others must not be lost to one: what broke is said on the page
         log.exception("%s failed.", name)
         reason = str(error) if isinstance(error, HemoscopeError) else f"{type(error).__name__}: {error}"
+        reason = shorten(reason, LONGEST_REASON, placeholder=" ...")
         stored = results / f"{name}.json"
         network = CONFIGS[name].network if name in CONFIGS else "ensemble"
         before = read_result(stored) if stored.is_file() else Result(name, network)

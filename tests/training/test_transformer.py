@@ -17,7 +17,7 @@ from training.networks import NETWORKS
 from training.networks.heads import ClosedFormGradCam
 from training.networks.mirror import mirrored
 from training.networks.stn import STAGE_1
-from training.networks.transformer import AffineSampling, InverseAffine, alignment
+from training.networks.transformer import IDENTITY, AffineSampling, InverseAffine, alignment
 
 SIZE = 32
 STAGE_1_ARGUMENTS = {"hidden": 8}
@@ -199,3 +199,12 @@ def test_the_phantom_is_shown_upright_and_turned():
     weight = images[:, :16].sum(axis=(1, 3))
     centre = (weight * np.arange(64)).sum(axis=1) / weight.sum(axis=1)
     assert centre[0] > centre[1] > centre[2]
+
+
+def test_a_transformation_that_is_no_number_gives_no_numbers_instead_of_an_error():
+    theta = np.tile(np.array(IDENTITY, np.float32), (2, 1, 1))
+    theta[1] = np.nan
+    images = np.ones((2, 8, 8, 1), np.float32)
+    seen = keras.ops.convert_to_numpy(AffineSampling()(images, theta))
+    assert np.isfinite(seen[0]).all()
+    assert np.isnan(seen[1]).all()
