@@ -12,7 +12,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ from training.teaching import taught_samples
 
 
 class Diverged(BadData):
-    """A training whose loss is no number any more."""
+    """A training whose loss, or a weight of whose network, is no number any more."""
 
 
 def train(
@@ -73,7 +73,7 @@ def train(
         BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
             and adjacent slices are asked for together; if nobody is held out and the configuration needs validation
             patients; or another process trains the same already.
-        Diverged: if a loss is no number any more; what was checkpointed before stays.
+        Diverged: if a loss or a weight is no number any more; what was checkpointed before stays.
     """
     if (config.synthetic or config.pasted) and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
@@ -135,9 +135,9 @@ def _train(
             shuffle=False,
         ).history
         row = {key: float(values[-1]) for key, values in logs.items()}
-        if not all(math.isfinite(row[loss]) for loss in ("loss", "val_loss") if loss in row):
+        if lost := without_number(row, network):
             raise Diverged(
-                f"The loss of epoch {state.epoch + 1} of {name} is no number any more: a lower learning rate may help."
+                f"After epoch {state.epoch + 1} of {name} {lost} is no number any more: a lower learning rate may help."
             )
         row["learning_rate"] = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         state.seconds += time.monotonic() - began
@@ -154,6 +154,18 @@ def steps_to(name: str) -> list[str]:
     """The configurations that are trained one after the other for this one, the first one first."""
     before = [one for one in (CONFIGS[name].teacher, CONFIGS[name].initial) if one in CONFIGS]
     return list(dict.fromkeys([step for one in before for step in steps_to(one)] + [name]))
+
+
+def without_number(row: Mapping[str, float], network: keras.Model) -> str:
+    """A loss or a weight that is no number any more; empty where all are.
+
+    Args:
+        row: of the log.
+        network: as the epoch left it. The loss alone does not tell: a ReLU can turn what is no number into 0.
+    """
+    losses = [f"its {loss}" for loss in ("loss", "val_loss") if loss in row and not math.isfinite(row[loss])]
+    weights = zip(network.weights, network.get_weights(), strict=True)
+    return next(iter(losses), "") or next((one.path for one, value in weights if not np.isfinite(value).all()), "")
 
 
 def check_without_validation(config: TrainConfig, name: str) -> None:

@@ -267,6 +267,16 @@ def test_a_loss_that_is_no_number_stops_the_training(data, tmp_path):
         train(replace(TINY, learning_rate=1e30), "tiny", 0, data, tmp_path, resume=False)
 
 
+def test_a_weight_that_is_no_number_is_found_behind_a_finite_loss():
+    network = build(TINY)
+    row = {"loss": 1.0, "val_loss": 2.0}
+    assert module.without_number(row, network) == ""
+    assert module.without_number(row | {"val_loss": math.inf}, network) == "its val_loss"
+    last = network.trainable_weights[-1]
+    last.assign(np.full(last.shape, np.nan, np.float32))
+    assert module.without_number(row, network) == last.path
+
+
 def test_a_training_starts_from_the_one_before(straight, tmp_path):
     config = replace(TINY, initial="tiny", preprocess=Preprocess(48, (BRAIN,)))
     network, runs = build(config), straight.parent.parent

@@ -64,7 +64,7 @@ class AffineSampling(layers.Layer):
         def corner(r: keras.KerasTensor, c: keras.KerasTensor, share: keras.KerasTensor) -> keras.KerasTensor:
             inside = (r >= 0) & (r <= rows - 1) & (c >= 0) & (c <= columns - 1)
             place = ops.clip(r, 0, rows - 1) * columns + ops.clip(c, 0, columns - 1)
-            # A place that is no number is none to look up; the share makes the result no number, and the loss tells.
+            # A place that is no number cannot be looked up; its share makes the result no number too.
             values = ops.take(flat, first + ops.cast(ops.nan_to_num(place), "int32"), axis=0)
             return values * ops.expand_dims(share * ops.cast(inside, share.dtype), -1)
 
