@@ -23,7 +23,7 @@ from hemoscope.labels import CLASSES
 from hemoscope.scan import Scan
 from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import BLOOD, NO_BLOOD, Sample
-from training.datasets.synthesis import FAINTEST_HU, NO_NEIGHBOURS, SMALLEST_BLEED_MM2, Head, find_head
+from training.datasets.synthesis import FAINTEST_HU, SMALLEST_BLEED_MM2, Head, LoneSample, find_head
 
 SOURCE = "pasted"
 KINDS = ("epidural", "intraparenchymal", "subdural")
@@ -34,7 +34,7 @@ TRIES = 12
 
 
 @dataclass(frozen=True)
-class PastedSample(Sample):
+class PastedSample(LoneSample):
     """A slice without hemorrhage with another patient's bleed in it.
 
     Attributes:
@@ -53,16 +53,6 @@ class PastedSample(Sample):
             BadData: if the bleed cannot be pasted.
         """
         return _pasted_scan(self)[0]
-
-    def in_context(self, reach: int) -> tuple[Scan, int]:
-        """The slice alone.
-
-        Raises:
-            BadData: if neighbours are asked for.
-        """
-        if reach:
-            raise BadData(f"{self.key}: {NO_NEIGHBOURS}")
-        return self.scan(), 0
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """BLOOD where it was pasted, NO_BLOOD elsewhere."""

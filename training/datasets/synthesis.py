@@ -67,7 +67,22 @@ class Head:
 
 
 @dataclass(frozen=True)
-class SyntheticSample(Sample):
+class LoneSample(Sample):
+    """A slice that was made, whose neighbours know nothing of what was put into it."""
+
+    def in_context(self, reach: int) -> tuple[Scan, int]:
+        """The slice alone.
+
+        Raises:
+            BadData: if neighbours are asked for.
+        """
+        if reach:
+            raise BadData(f"{self.key}: {NO_NEIGHBOURS}")
+        return self.scan(), 0
+
+
+@dataclass(frozen=True)
+class SyntheticSample(LoneSample):
     """A slice without hemorrhage with bleeds drawn into it.
 
     Attributes:
@@ -86,16 +101,6 @@ class SyntheticSample(Sample):
             BadData: if there is no room for the bleeds.
         """
         return self._drawn()[0]
-
-    def in_context(self, reach: int) -> tuple[Scan, int]:
-        """The slice alone.
-
-        Raises:
-            BadData: if neighbours are asked for, see above.
-        """
-        if reach:
-            raise BadData(f"{self.key}: {NO_NEIGHBOURS}")
-        return self.scan(), 0
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """BLOOD where it was drawn, NO_BLOOD elsewhere."""
