@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -93,7 +94,7 @@ def one(browser: webdriver.Chrome, selector: str) -> WebElement:
 
 
 def wait(browser: webdriver.Chrome, condition: Callable[[webdriver.Chrome], Any]) -> Any:
-    return WebDriverWait(browser, 15, poll_frequency=0.05).until(condition)
+    return WebDriverWait(browser, 15, 0.05, ignored_exceptions=[StaleElementReferenceException]).until(condition)
 
 
 def read(browser: webdriver.Chrome, url: str, *files: Path) -> None:
