@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 NAME ?= reader
 FOLD ?= 0
+PROCESSES ?= 2
 DATA ?= $(HEMOSCOPE_DATA)
 
 # The first that is new enough; `make PYTHON=/path/to/python` chooses another.
@@ -22,7 +23,7 @@ serve: $(VENV)/.serve  ## serve the pages on http://127.0.0.1:8000 (PORT=...)
 	$(BIN)/hemoscope serve --port $(PORT)
 
 test: $(VENV)/.all  ## run all tests; HEMOSCOPE_DATA=folder adds those that need real data (TESTS=tests/test_cli.py)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.all  ## check style, formatting and types
 	$(BIN)/ruff check .

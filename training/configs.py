@@ -321,17 +321,19 @@ CONFIGS: dict[str, TrainConfig] = {
         initial_layer="stage_1",
         **_CLASSIFIER | {"epochs": 5},
     ),
-    # At 5e-4 its first epoch ended in a transformation that was no number.
+    # In bfloat16 the gradient of one convolution comes out as no number now and then (docs/experiments.md).
     "stn_inception_v3_kinds": TrainConfig(
         network="stn_inception_v3_kinds",
         preprocess=at_size(THREE_WINDOWS, 128),
-        learning_rate=1e-4,
+        learning_rate=5e-4,
+        precision="float32",
         **_CLASSIFIER | {"epochs": 5, "sets": KINDS_KNOWN},
     ),
     "stn_inception_v3": TrainConfig(
         network="stn_inception_v3",
         preprocess=at_size(THREE_WINDOWS, 128),
-        learning_rate=1e-4,
+        learning_rate=5e-4,
+        precision="float32",
         initial="stn_inception_v3_kinds",
         initial_layer="stage_1",
         **_CLASSIFIER | {"epochs": 5},
