@@ -17,7 +17,7 @@ from training.networks import NETWORKS
 from training.networks.heads import ClosedFormGradCam
 from training.networks.mirror import mirrored
 from training.networks.stn import STAGE_1
-from training.networks.transformer import IDENTITY, AffineSampling, InverseAffine, alignment
+from training.networks.transformer import IDENTITY, Affine, AffineSampling, InverseAffine, alignment
 
 SIZE = 32
 STAGE_1_ARGUMENTS = {"hidden": 8}
@@ -110,6 +110,15 @@ def test_untrained_it_changes_nothing(name: str):
     aligned, theta = alignment(NETWORKS[name](SIZE, 3), images)
     assert aligned == pytest.approx(images, abs=1e-5)
     assert theta.tolist() == [[[1, 0, 0], [0, 1, 0]]] * 2
+
+
+def test_a_bounded_transformation_keeps_the_image_in_the_frame():
+    affine = Affine(largest_change=0.5)
+    affine.build((1, 1))
+    affine.kernel.assign([[1e3, -1e3, 1e3, 0.25, 0, 0]])
+    theta = keras.ops.convert_to_numpy(affine(np.ones((1, 1), np.float32)))[0]
+    assert theta == pytest.approx(np.array([[1.5, -0.5, 0.5], [0.5 * np.tanh(0.5), 1, 0]]), abs=1e-6)
+    assert Affine.from_config(affine.get_config()).largest_change == 0.5
 
 
 @pytest.mark.parametrize("name", ["stn_inception_v3_kinds", "stn_inception_v3"])

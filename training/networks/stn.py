@@ -60,11 +60,13 @@ def build_stn_kinds(
     trainable_last: int = 0,
     dropout: float = 0.125,
     hidden: int = 128,
+    largest_change: float | None = None,
 ) -> keras.Model:
     """Build stage 1: the transformer, a backbone and the multi-class head.
 
     Args:
         name: of the backbone; it and the others as in `backbones.build_backbone_classifier`.
+        largest_change: of the transformation, see `transformer.Affine`.
 
     Returns:
         image (n, size, size, channels) float32 in 0..1 -> kinds (n, 6) logits in the order of KINDS; logits (n, 6) of
@@ -73,7 +75,7 @@ def build_stn_kinds(
     Raises:
         BadData: as the backbone does.
     """
-    image, parts = _stage_1(name, size, channels, weights, frozen, trainable_last, dropout, hidden)
+    image, parts = _stage_1(name, size, channels, weights, frozen, trainable_last, dropout, hidden, largest_change)
     logits, gradients = KindsToClasses(dtype="float32", name="classes")(parts["kinds"], parts["gradients"])
     outputs = _outputs(logits, gradients, parts["features"], parts["theta"])
     return keras.Model(image, outputs | {"kinds": parts["kinds"]}, name=f"stn_{name}_kinds")
@@ -90,6 +92,7 @@ def build_stn(
     dropout: float = 0.125,
     hidden: Sequence[int] = (256, 128),
     stage_1_hidden: int = 128,
+    largest_change: float | None = None,
 ) -> keras.Model:
     """Build stage 2: stage 1 as the layer `stage_1`, and three dense layers on the average of its last maps.
 
@@ -100,6 +103,7 @@ def build_stn(
         dropout: before them.
         hidden: widths of the first two of them.
         stage_1_hidden: `hidden` of stage 1.
+        largest_change: of the transformation, as in stage 1.
 
     Returns:
         image (n, size, size, channels) float32 in 0..1 -> logits (n, 6), cams (n, h, w, 6) in the frame of the image.
@@ -107,7 +111,9 @@ def build_stn(
     Raises:
         BadData: as the backbone does.
     """
-    inner, parts = _stage_1(name, size, channels, weights, frozen, trainable_last, dropout, stage_1_hidden)
+    inner, parts = _stage_1(
+        name, size, channels, weights, frozen, trainable_last, dropout, stage_1_hidden, largest_change
+    )
     del parts["gradients"]
     stage_1 = keras.Model(inner, parts, name=STAGE_1)
     # Its head is there so that stage 1's weights fit; nothing of stage 2 depends on it, and nothing trains it.
@@ -129,10 +135,11 @@ def _stage_1(
     trainable_last: int,
     dropout: float,
     hidden: int,
+    largest_change: float | None,
 ) -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
     """The input of stage 1, and by name its features, theta, kinds and the kinds' gradients."""
     image = keras.Input((size, size, channels), name="image")
-    aligned, theta = add_spatial_transformer(image)
+    aligned, theta = add_spatial_transformer(image, largest_change)
     features = add_backbone(aligned, name, weights, frozen, trainable_last)
     kinds, gradients = add_pooled_head(features, dropout, hidden)
     kinds = layers.Identity(dtype="float32", name="kinds")(kinds)

@@ -20,7 +20,17 @@ SMALLEST_AREA = 1e-3  # of the frame; a transformation that shrinks it below tha
 
 @keras.saving.register_keras_serializable("hemoscope")
 class Affine(layers.Layer):
-    """Features (n, d) -> theta (n, 2, 3); before any training the identity, whatever the features."""
+    """Features (n, d) -> theta (n, 2, 3); before any training the identity, whatever the features.
+
+    Args:
+        largest_change: no number of theta goes further than this from the identity's; None: no bound. With 0.5 some of
+            the image stays in the frame: without, a training can end up looking beside it, where there is nothing that
+            would lead it back.
+    """
+
+    def __init__(self, largest_change: float | None = None, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.largest_change = largest_change
 
     def build(self, features_shape: tuple) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(features_shape[-1], 6), initializer="zeros")
@@ -28,7 +38,12 @@ class Affine(layers.Layer):
 
     def call(self, features: keras.KerasTensor) -> keras.KerasTensor:
         change = ops.matmul(features, self.kernel) + self.bias
+        if self.largest_change is not None:
+            change = self.largest_change * ops.tanh(change / self.largest_change)
         return ops.reshape(change, (-1, 2, 3)) + ops.convert_to_tensor(IDENTITY, dtype=change.dtype)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"largest_change": self.largest_change}
 
 
 @keras.saving.register_keras_serializable("hemoscope")
@@ -77,13 +92,16 @@ class AffineSampling(layers.Layer):
         return ops.reshape(sampled, (-1, rows, columns, channels))
 
 
-def add_spatial_transformer(image: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def add_spatial_transformer(
+    image: keras.KerasTensor, largest_change: float | None = None
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Put a localisation net and the sampling that it steers after an image.
 
     The localisation net is that of the usual tutorial: two convolutions with pooling, a dense layer, six parameters.
 
     Args:
         image: (n, size, size, channels).
+        largest_change: of theta, see `Affine`.
 
     Returns:
         the aligned image of the same shape, named `aligned`, and theta (n, 2, 3), named `theta`; both float32.
@@ -93,7 +111,9 @@ def add_spatial_transformer(image: keras.KerasTensor) -> tuple[keras.KerasTensor
     x = layers.Conv2D(10, 5, padding="same", activation="relu")(x)
     x = layers.Flatten()(layers.MaxPooling2D()(x))
     x = layers.Dense(32, activation="relu")(x)
-    theta = Affine(dtype="float32", name="theta")(x)  # in bfloat16 a place is only known to a pixel or so
+    theta = Affine(largest_change, dtype="float32", name="theta")(
+        x
+    )  # in bfloat16 a place is only known to a pixel or so
     return AffineSampling(dtype="float32", name="aligned")(image, theta), theta
 
 
