@@ -127,8 +127,7 @@ def predict(
     refuse_overwriting(found, json_path, pictures.folders)
     pictures.make_folders()
     json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
+    show_any_name()
     failures, told_of_no_mask = 0, False
     with click.progressbar(found, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         for path in bar:
@@ -170,11 +169,13 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
 
     reader = model.load(model_name)
     refuse_overwriting(list(list_files(paths)), json_path, ())
+    json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
+    show_any_name()
     try:
         with received(paths) as files:
             with progress_of("Looking") as progress:
                 studies = read_studies(files, progress)
-            if json_path is None:
+            if json_file is None:
                 tell_candidates(studies)
             picked = studies.pick(wanted)
             with progress_of("Opening") as progress:
@@ -182,16 +183,14 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
         with progress_of("Reading") as progress:
             found = reader.read(volume.scan, progress)
     except BadScan as error:
-        if json_path is not None:
-            with open_json(json_path) as file:
-                file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
+        if json_file is not None:
+            json_file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
         click.echo(f"Not read: {error}", err=True)
         ctx.exit(2)
-    if json_path is None:
+    if json_file is None:
         tell_study(picked, volume, found)
-        return
-    with open_json(json_path) as file:
-        file.write(json.dumps(study_record(paths, studies, picked, volume, found)) + "\n")
+    else:
+        json_file.write(json.dumps(study_record(paths, studies, picked, volume, found)) + "\n")
 
 
 @main.command(epilog=NOT_A_DEVICE)
@@ -274,6 +273,12 @@ def models() -> None:
             click.echo(f"{'':<{width}}  {manifest.composition}: {manifest.cost}")
     if problems:
         raise click.ClickException("\n".join(problems))
+
+
+def show_any_name() -> None:
+    """Let stdout and stderr take names that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def open_json(path: Path) -> IO[str]:

@@ -97,8 +97,9 @@ def study_facts(header: Header) -> ScanFacts:
 
 
 def states_contrast(header: Header) -> bool:
-    """Whether Contrast/Bolus Agent (0018,0010) names one."""
-    return header.text("ContrastBolusAgent").upper() not in ("", "NONE", "NO")
+    """Whether Contrast/Bolus Agent (0018,0010) names one, or its sequence (0018,0012) in enhanced images does."""
+    named = header.text("ContrastBolusAgent").upper() not in ("", "NONE", "NO")
+    return named or bool(value_of(header.dataset, "ContrastBolusAgentSequence"))
 
 
 def names_head(body_part: str) -> bool:

@@ -30,7 +30,7 @@ _KEYWORDS = (
     *("NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
     *("SOPInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "AcquisitionNumber", "GantryDetectorTilt"),
-    *("IssuerOfPatientID", "StudyTime"),
+    *("IssuerOfPatientID", "StudyTime", "ContrastBolusAgentSequence"),
     *("RescaleType", "LossyImageCompression", "DirectoryRecordSequence", "SharedFunctionalGroupsSequence"),
     *("PerFrameFunctionalGroupsSequence", "FloatPixelData", "DoubleFloatPixelData", "PixelData"),
 )

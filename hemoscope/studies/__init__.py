@@ -8,6 +8,7 @@ from hemoscope.studies.choice import Candidate, Series
 from hemoscope.studies.files import File, LeftOut, Limits, Received, received
 from hemoscope.studies.geometry import Course, Turn
 from hemoscope.studies.headers import Slice
+from hemoscope.studies.pixels import decoded
 from hemoscope.studies.slabs import Slabs, slabs_of
 from hemoscope.studies.stacks import Stack
 from hemoscope.studies.study import Studies, Study, read_studies
@@ -28,6 +29,7 @@ __all__ = [
     "Study",
     "Turn",
     "Volume",
+    "decoded",
     "read_studies",
     "read_volume",
     "received",

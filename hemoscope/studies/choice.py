@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hemoscope.readers.dicom import names_head
 from hemoscope.scan import ScanFacts
-from hemoscope.studies.content import sharpness
+from hemoscope.studies.content import names_contrast, sharpness
 from hemoscope.studies.files import LeftOut
 from hemoscope.studies.slabs import THIN_MM
 from hemoscope.studies.stacks import Stack
@@ -112,6 +112,8 @@ def _against(series: Series, stack: Stack) -> str:
         return f"The slices are {stack.plane}, not axial: the models were trained on axial ones."
     if series.contrast:
         return "Contrast medium was given: in the vessels it can look like blood."
+    if names_contrast(series.facts.series_description):
+        return "The description names contrast medium, vessels or perfusion: there it can look like blood."
     if series.body_part and not names_head(series.body_part):
         return f"Body Part Examined (0018,0015) is {series.body_part[:32]}: not the head."
     if len(stack.slices) < FEWEST_SLICES:

@@ -34,6 +34,10 @@ _KERNELS = (
     (r"(UC|C)", "soft"),  # Philips: the brain's sharpest
     (r"([DEFLY]|Y[A-E]|U?D|EC|E[DE])", "sharp"),  # Philips: detail, bone, lung
 )
+_CONTRAST = re.compile(
+    r"\b(CTA|CTV|CTP|ANGIO\w*|VENOGRA\w*|PERFUSION|ARTERIAL|VENOUS|POST[ -]?(CONTRAST|KM|GAD)|(?<!NO )KM)\b"
+    r"|(?<!\w)C\+|\+C(?!\w)"
+)
 _SIEMENS = re.compile(r"(?:[BHJIVTUQ][A-Z]?|[A-Z]R)(\d\d)[A-Z]*")
 _SIEMENS_SHARP = 55  # H60s, Hr64, J70h, B70s are for bone; H31s, J40s, Hr40, Hc44 for the brain
 
@@ -56,6 +60,14 @@ def refuse_foreign_object(header: Header) -> None:
         raise BadScan(f"Images of another kind (Modality (0008,0060) is {modality}): only CT is read.")
     if any(word in _LOCALIZERS for word in header.words("ImageType")):
         raise BadScan("A localizer: an overview picture for planning the scan, not slices.")
+
+
+def names_contrast(description: str) -> bool:
+    """Whether a series description names contrast medium or what is done with it: CTA, angiography, perfusion, C+.
+
+    Agents are often missing in headers, and always in carelessly anonymised ones.
+    """
+    return bool(_CONTRAST.search(description.upper()))
 
 
 def sharpness(kernel: str) -> Sharpness:

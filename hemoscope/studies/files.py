@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from hemoscope.errors import BadScan
 from hemoscope.inputs import list_files
@@ -21,6 +21,9 @@ from hemoscope.readers.limits import MAX_BYTES
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 _SHOWN_CHARACTERS = 120
+_DAMAGED = "The archive is damaged or cut off."
+_ENTRY_BYTES = 512  # of one file in the list of an archive, its path included
+_TAIL_BYTES = 2**16 + 200  # the longest comment, and the records that end an archive: read at once too
 _LARGE = 2**20  # below it no ratio is looked at: an empty picture of a hundred kilobytes packs well
 
 
@@ -37,7 +40,7 @@ class Limits:
     """
 
     files: int = 20_000
-    total_bytes: int = 8 * 2**30
+    total_bytes: int = 4 * 2**30
     file_bytes: int = MAX_BYTES
     ratio: int = 400
     depth: int = 3
@@ -48,7 +51,7 @@ class File:
     """One file that came in.
 
     Attributes:
-        name: for messages only; of a file in an archive `archive.zip/name in it`.
+        name: for messages only: its path in the folder that was given; in an archive `archive.zip/name in it`.
         size: in bytes, as stated.
         open: opens it; the stream can be read once, and can seek.
     """
@@ -75,6 +78,21 @@ class File:
         if len(data) != self.size:
             raise BadScan(f"The file holds other than the {self.size} bytes that are stated: it is damaged.")
         return data
+
+    @contextmanager
+    def stream(self) -> Iterator[IO[bytes]]:
+        """It, opened; what goes wrong while it is read is said in a sentence.
+
+        Raises:
+            BadScan: as `head`.
+        """
+        with _said_in_words():
+            stream = self.open()
+        with stream:
+            try:
+                yield stream
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+                raise BadScan(_DAMAGED) from None
 
     def _read(self, count: int) -> bytes:
         with _said_in_words(), self.open() as stream:
@@ -113,8 +131,10 @@ def received(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator
     """
     with ExitStack() as kept:
         opening = _Opening(limits, kept)
-        for path in list_files([str(path) for path in paths]):
-            opening.take_path(Path(path))
+        for given in map(Path, paths):
+            for path in map(Path, list_files([str(given)])):
+                inside = path.relative_to(given) if path != given else Path(path.name or str(path))
+                opening.take_path(path, shown(inside.as_posix()))
         yield Received(tuple(opening.files), tuple(opening.left_out))
 
 
@@ -127,16 +147,16 @@ class _Opening:
         self.left_out: list[LeftOut] = []
         self.count = self.bytes = 0
 
-    def take_path(self, path: Path) -> None:
+    def take_path(self, path: Path, name: str) -> None:
         if is_junk(path.name):
             return
         try:
             with _said_in_words():
                 size = path.stat().st_size
         except BadScan as error:
-            self.left_out.append(LeftOut(shown(path.name), str(error)))
+            self.left_out.append(LeftOut(name, str(error)))
             return
-        self.take(File(shown(path.name), size, lambda: path.open("rb")), depth=0)
+        self.take(File(name, size, lambda: path.open("rb")), depth=0)
 
     def take(self, file: File, depth: int) -> None:
         self._count()
@@ -177,13 +197,14 @@ class _Opening:
     def _archive(self, file: File, depth: int) -> zipfile.ZipFile:
         """Open an archive; one within an archive goes to a temporary file without a name first, to seek in it."""
         with _said_in_words():
-            if depth == 0:
-                return self.kept.enter_context(zipfile.ZipFile(self.kept.enter_context(file.open())))
-            unpacked: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the archive
-            self.kept.enter_context(unpacked)
-            with file.open() as packed:
-                shutil.copyfileobj(packed, unpacked, 2**20)
-            return self.kept.enter_context(zipfile.ZipFile(unpacked))
+            stream = self.kept.enter_context(file.open())
+            if depth > 0:
+                packed, stream = stream, self.kept.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+                shutil.copyfileobj(packed, stream, 2**20)
+            listed = _Listed(stream, self.limits)
+            archive = self.kept.enter_context(zipfile.ZipFile(cast("IO[bytes]", listed)))
+            listed.opened = True
+            return archive
 
     def _count(self) -> None:
         self.count += 1
@@ -203,9 +224,26 @@ def _said_in_words() -> Iterator[None]:
     except NotImplementedError:
         raise BadScan("The archive is packed in a way that is not read: pack it as an ordinary ZIP.") from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, RuntimeError, ValueError):
-        raise BadScan("The archive is damaged or cut off.") from None
+        raise BadScan(_DAMAGED) from None
     except OSError as error:
         raise BadScan(f"The file cannot be opened: {error.strerror or 'it is damaged'}.") from None
+
+
+class _Listed:
+    """An archive's stream that gives no more at once than the list of its files may be long.
+
+    `zipfile` reads the list as a whole, however long the archive says that it is.
+    """
+
+    def __init__(self, stream: IO[bytes], limits: Limits) -> None:
+        self.stream, self.limits = stream, limits
+        self.opened = False
+        self.seek, self.tell, self.seekable, self.close = stream.seek, stream.tell, stream.seekable, stream.close
+
+    def read(self, count: int = -1) -> bytes:
+        if not self.opened and count > self.limits.files * _ENTRY_BYTES + _TAIL_BYTES:
+            raise BadScan(f"The archive lists more than {self.limits.files} files: choose the folder of one study.")
+        return self.stream.read(count)
 
 
 def is_junk(name: str) -> bool:

@@ -157,7 +157,7 @@ def _slices(file: File, header: Header) -> tuple[Slice, ...]:
 
 
 def _nifti(file: File, packed: bool) -> Headed:
-    with file.open() as stream:
+    with file.stream() as stream:
         volume = read_nifti_header(stream, packed, MAX_STACK_PIXELS)
     slices = tuple(
         Slice(

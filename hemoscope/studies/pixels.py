@@ -52,7 +52,7 @@ def _dicom(file: File) -> Generator[Scan, None, None]:
 
 
 def _nifti(first: Slice) -> Generator[Scan, None, None]:
-    with first.file.open() as stream:
+    with first.file.stream() as stream:
         packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
         volume = read_nifti_header(stream, packed, MAX_STACK_PIXELS)

@@ -12,12 +12,20 @@ from hashlib import sha256
 import numpy as np
 
 from hemoscope.errors import BadScan
+from hemoscope.readers.limits import MAX_FRAMES
 from hemoscope.studies.geometry import SAME_PLACE_MM, Course, Plane, course_of, heights_mm, plane_of
 from hemoscope.studies.headers import Slice
 from hemoscope.studies.pixels import decoded
 
 _SAME_COSINES = 5e-3  # a third of a degree
 _SAME_SPACING = 1e-3  # of it: vendors round
+STACKS_AT_MOST = 64  # in a series
+SLICES_AT_MOST = MAX_FRAMES  # in a stack
+_TOO_MIXED = (
+    f"The slices have more than {STACKS_AT_MOST} orientations or grids, as in a radial or curved reformat: they form "
+    "no volume."
+)
+_TOO_MANY = f"More than {SLICES_AT_MOST} slices lie in one stack, which no CT of a head has."
 _NO_POSITION = (
     "The slices state no position (Image Position (0020,0032)) or orientation (0020,0037): their order in the head "
     "cannot be told, and file names do not say."
@@ -54,12 +62,18 @@ class Stack:
 
 def stacks_of(slices: Sequence[Slice]) -> tuple[Stack, ...]:
     """Split, order and check the slices of one series; the largest stack comes first."""
-    stacks = [stack for alike in _alike(slices) for stack in _ordered(alike)]
+    groups = _alike(slices)
+    if len(groups) > STACKS_AT_MOST:
+        return (Stack(tuple(slices), None, None, refusal=_TOO_MIXED),)
+    stacks = [stack for alike in groups for stack in _ordered(alike)]
     return tuple(sorted(stacks, key=lambda stack: -len(stack.slices)))
 
 
 def _alike(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Groups of one kind, grid, orientation and frame of reference, in the order in which they first come."""
+    """Groups of one kind, grid, orientation and frame of reference, in the order in which they first come.
+
+    It ends when there are too many of them.
+    """
     groups: list[list[Slice]] = []
     for one in slices:
         for group in groups:
@@ -68,6 +82,8 @@ def _alike(slices: Iterable[Slice]) -> list[list[Slice]]:
                 break
         else:
             groups.append([one])
+            if len(groups) > STACKS_AT_MOST:
+                break
     return groups
 
 
@@ -96,6 +112,8 @@ def _ordered(slices: list[Slice]) -> list[Stack]:
         alone = len(slices) == 1
         plane = None if orientation is None else plane_of(orientation)
         return [Stack(tuple(slices), plane, None, refusal="" if alone else _NO_POSITION)]
+    if len(slices) > SLICES_AT_MOST:
+        return [Stack(tuple(slices), plane_of(orientation), None, refusal=_TOO_MANY)]
     heights = heights_mm(positions, orientation)
     places: list[list[Slice]] = []
     last = -np.inf

@@ -3,7 +3,7 @@
 In: paths of folders, files and archives. Out: `Studies`. Patients and studies are kept apart, whatever came together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hemoscope.errors import BadRequest, BadScan
@@ -13,6 +13,8 @@ from hemoscope.studies.files import File, LeftOut, Received
 from hemoscope.studies.headers import Headed, Slice, read_header
 from hemoscope.studies.pixels import decoded
 from hemoscope.studies.stacks import Stack, refused, stacks_of
+
+SLICES_AT_MOST = 20_000  # in all that comes at once
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,14 @@ def read_studies(received: Received, progress: Callable[[int, int], object] | No
 
     Returns:
         The studies. One bad file loses none of the others: it is listed with its reason.
+
+    Raises:
+        BadScan: for more slices than any study has.
     """
     left_out = list(received.left_out)
     sorted_out: dict[tuple[str, ...], list[tuple[File, Headed]]] = {}
+    names: dict[tuple[str, ...], set[str]] = {}
+    slices = 0
     for done, file in enumerate(received.files, 1):
         try:
             headed = read_header(file)
@@ -109,7 +116,12 @@ def read_studies(received: Received, progress: Callable[[int, int], object] | No
             if headed.refusal and not headed.facts.series_uid:
                 left_out.append(LeftOut(file.name, headed.refusal))
             else:
-                sorted_out.setdefault(_series_key(headed, file), []).append((file, headed))
+                key = _series_key(headed, done)
+                sorted_out.setdefault(key, []).append((file, headed))
+                names.setdefault(key[:2], set()).add(headed.facts.patient_name.rstrip("^ ").upper())
+            slices += len(headed.slices)
+            if slices > SLICES_AT_MOST:
+                raise BadScan(f"There are more than {SLICES_AT_MOST} slices: choose the folder of one study.")
         if progress is not None:
             progress(done, len(received.files))
     by_study: dict[tuple[str, ...], list[Series]] = {}
@@ -120,15 +132,19 @@ def read_studies(received: Received, progress: Callable[[int, int], object] | No
         series.sort(key=lambda one: (one.series_number is None, one.series_number or 0))
         studies.append(Study(series[0].facts, candidates_of(series, number)))
         number += len(series)
-    return Studies(tuple(studies), tuple(left_out), tuple(_notes(studies)))
+    return Studies(tuple(studies), tuple(left_out), tuple(_notes(studies, names.values())))
 
 
-def _series_key(headed: Headed, file: File) -> tuple[str, ...]:
-    """Patient (by ID and its issuer, by name where there is no ID), study and series."""
+def _series_key(headed: Headed, number: int) -> tuple[str, ...]:
+    """Patient, study and series."""
     facts = headed.facts
-    who = (facts.patient_id, facts.patient_id_issuer) if facts.patient_id else ("", facts.patient_name)
     is_nifti = bool(headed.slices) and headed.slices[0].kind == "nifti"  # it names nobody: each is a study of its own
-    return (*who, file.name if is_nifti else facts.study_uid, facts.series_uid)
+    return (*_who(facts), f"file {number}" if is_nifti else facts.study_uid, facts.series_uid)
+
+
+def _who(facts: ScanFacts) -> tuple[str, str]:
+    """A patient by ID and its issuer, by name where there is no ID."""
+    return (facts.patient_id, facts.patient_id_issuer) if facts.patient_id else ("", facts.patient_name)
 
 
 def _series(files: Sequence[tuple[File, Headed]]) -> Series:
@@ -168,10 +184,13 @@ def _probes(slices: Sequence[Slice]) -> list[Slice]:
     return [slices[place] for place in places]
 
 
-def _notes(studies: Sequence[Study]) -> list[str]:
-    patients = {(one.facts.patient_id, one.facts.patient_id_issuer, one.facts.patient_name) for one in studies}
+def _notes(studies: Sequence[Study], names: Iterable[set[str]]) -> list[str]:
+    patients = {_who(one.facts) for one in studies}
+    said = []
     if len(patients) > 1:
-        return [f"These are studies of {len(patients)} patients; they are kept apart."]
-    if len(studies) > 1:
-        return [f"These are {len(studies)} studies; they are kept apart."]
-    return []
+        said.append(f"These are studies of {len(patients)} patients; they are kept apart.")
+    elif len(studies) > 1:
+        said.append(f"These are {len(studies)} studies; they are kept apart.")
+    if any(len(different) > 1 for different in names):
+        said.append("One Patient ID (0010,0020) stands under different names: make sure that it is one patient.")
+    return said

@@ -33,7 +33,7 @@ def test_a_folder_is_walked_and_its_files_are_read_when_asked_for(tmp_path: Path
     with received([tmp_path]) as came:
         assert [(file.name, file.size, file.read(), file.head(2)) for file in came.files] == [
             ("b", 3, b"two", b"tw"),
-            ("a", 5, b"three", b"th"),
+            ("inner/a", 5, b"three", b"th"),
         ]
 
 
@@ -115,6 +115,20 @@ def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path, limits: Limit
     path = put(tmp_path / "a.zip", zipped({str(n): os.urandom(MIB) for n in range(3)}, zipfile.ZIP_STORED))
     with pytest.raises(BadScan, match=sentence), received([path], limits):
         pass
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_an_archive_with_a_long_list_is_not_opened(tmp_path: Path, force: bool) -> None:
+    """Also where the record that ends large archives states how long it is."""
+    data = bytearray(zipped({f"{number:0200}": b"" for number in range(800)}))
+    end = data.index(b"PK\x05\x06")
+    if force:
+        (length,) = struct.unpack_from("<I", data, end + 12)
+        record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 40, 40, length, end - length)
+        struct.pack_into("<I", data, end + 12, 0xFFFFFFFF)
+        data[end:end] = record + b"PK\x06\x07" + struct.pack("<IQI", 0, end, 1)
+    (reason,) = names_and_reasons(put(tmp_path / "a.zip", bytes(data)), Limits(files=10))[1].values()
+    assert reason == "The archive lists more than 10 files: choose the folder of one study."
 
 
 def test_a_large_file_is_left_out_and_not_read(tmp_path: Path) -> None:

@@ -131,8 +131,9 @@ def test_a_volume_too_large_is_refused_before_it_is_unpacked(tmp_path: Path) -> 
 
 
 def test_each_volume_is_a_study_of_its_own(tmp_path: Path) -> None:
-    save(tmp_path / "a.nii.gz")
-    save(tmp_path / "b.nii.gz")
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "head.nii.gz")
     studies = sorted_out(tmp_path)
     assert studies.notes == ("These are 2 studies; they are kept apart.",)
-    assert studies.pick("2").series.facts.series_description == "b.nii.gz"
+    assert studies.pick("2").series.facts.series_description == "b/head.nii.gz"

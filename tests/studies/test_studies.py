@@ -1,12 +1,13 @@
 """Sorting and choosing: series, stacks, what is read and what is left out and why. Small synthetic series."""
 
+from math import cos, radians, sin
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hemoscope.errors import BadRequest, BadScan
-from hemoscope.studies.content import sharpness
+from hemoscope.studies.content import names_contrast, sharpness
 from tests.readers.samples import dicom_bytes
 from tests.studies.series import AXIAL, series, slice_hu, sorted_out, write, zipped
 
@@ -39,6 +40,8 @@ def test_the_chosen_series_says_why(tmp_path: Path) -> None:
             "sharp kernel (bone, lung), whose noise hides faint blood; a soft one is there",
         ),
         ({"ContrastBolusAgent": "IOMERON"}, "Contrast medium was given"),
+        ({"SeriesDescription": "Head CTA 0.75"}, "The description names contrast medium"),
+        ({"SeriesDescription": "C+ 5.0"}, "The description names contrast medium"),
         ({"BodyPartExamined": "CHEST"}, r"Body Part Examined (0018,0015) is CHEST: not the head."),
         ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "computed from other images"),
         ({"ConvolutionKernel": "XYZ"}, "kernel is not known"),
@@ -130,6 +133,13 @@ def test_the_same_id_of_two_issuers_is_two_patients(tmp_path: Path) -> None:
     assert len(sorted_out(tmp_path).studies) == 2
 
 
+def test_one_id_under_two_names_is_said(tmp_path: Path) -> None:
+    for name in ("Doe^Jane", "Doe^John"):
+        write(tmp_path, series(SHORT, uid=f"1.2.3.{len(name)}{name[-1] == 'e':d}", PatientName=name))
+    notes = sorted_out(tmp_path).notes
+    assert notes == ("One Patient ID (0010,0020) stands under different names: make sure that it is one patient.",)
+
+
 def test_two_studies_of_a_patient_are_said(tmp_path: Path) -> None:
     for uid in ("1.2.3", "1.2.4"):
         write(tmp_path, series(SHORT, StudyInstanceUID=uid, uid=f"{uid}.1"))
@@ -192,6 +202,20 @@ def test_slices_without_a_position_are_refused(tmp_path: Path) -> None:
     assert "their order in the head cannot be told" in reasons(tmp_path)["1"]
 
 
+def test_a_radial_reformat_is_no_volume(tmp_path: Path) -> None:
+    files = []
+    for number in range(70):
+        turn = radians(number)
+        files += series([0.0], [slice_hu(number)], ImageOrientationPatient=[cos(turn), sin(turn), 0, 0, 0, -1])
+    assert "more than 64 orientations or grids" in reasons(write(tmp_path, files))["1"]
+
+
+def test_too_many_slices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hemoscope.studies.study.SLICES_AT_MOST", 5)
+    with pytest.raises(BadScan, match="There are more than 5 slices"):
+        sorted_out(write(tmp_path, series(SHORT)))
+
+
 def test_too_few_slices_are_not_read_by_themselves_but_can_be_picked(tmp_path: Path) -> None:
     studies = sorted_out(write(tmp_path, series(SHORT[:2])))
     with pytest.raises(BadScan, match="No series was chosen by itself; these can be picked: 1"):
@@ -212,6 +236,21 @@ def test_an_archive_gives_what_the_folder_gives(tmp_path: Path) -> None:
     path.write_bytes(zipped({"a/study.zip": inner, "__MACOSX/a/._study.zip": b"junk"}))
     one, other = sorted_out(folder).pick().stack, sorted_out(path).pick().stack
     assert [slice_.instance_uid for slice_ in one.slices] == [slice_.instance_uid for slice_ in other.slices]
+
+
+@pytest.mark.parametrize(
+    ("description", "contrast"),
+    [
+        *(
+            (name, True)
+            for name in ("CTA Head", "CT ANGIO", "Angiography", "+C", "Post Contrast 5mm", "Perfusion 10.0")
+        ),
+        *((name, True) for name in ("arterial phase", "C+ Head", "Schädel KM")),
+        *((name, False) for name in ("", "Head 5.0 H31s", "Without contrast", "NO KM", "Cta1", "C-Spine", "Vitamin C")),
+    ],
+)
+def test_contrast_is_known_by_the_description(description: str, contrast: bool) -> None:
+    assert names_contrast(description) == contrast
 
 
 @pytest.mark.parametrize(
