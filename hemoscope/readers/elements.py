@@ -29,7 +29,7 @@ _KEYWORDS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "PhotometricInterpretation"),
     *("NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
-    *("SOPInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "AcquisitionNumber", "GantryDetectorTilt"),
+    *("SOPInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "AcquisitionNumber"),
     *("IssuerOfPatientID", "StudyTime", "ContrastBolusAgentSequence"),
     *("RescaleType", "LossyImageCompression", "DirectoryRecordSequence", "SharedFunctionalGroupsSequence"),
     *("PerFrameFunctionalGroupsSequence", "FloatPixelData", "DoubleFloatPixelData", "PixelData"),

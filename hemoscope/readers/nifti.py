@@ -114,7 +114,8 @@ class NiftiVolume:
                 voxels = np.asarray(image.dataobj[tuple(where)])
         except (OSError, EOFError, ValueError, zlib.error):
             raise BadScan(_DAMAGED) from None
-        hu = np.array(voxels if down < across else voxels.T, dtype=np.float32, order="C")
+        with np.errstate(over="ignore", invalid="ignore"):  # what no float32 holds is refused below
+            hu = np.array(voxels if down < across else voxels.T, dtype=np.float32, order="C")
         if not np.isfinite(hu).all():
             raise BadScan("The NIfTI volume holds values that are no numbers: these are no Hounsfield units.")
         return hu

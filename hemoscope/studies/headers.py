@@ -21,7 +21,8 @@ from hemoscope.studies.files import File
 
 HEAD_BYTES = 64 * 2**10  # more than the header of nearly every slice; larger ones are read whole
 MAX_STACK_PIXELS = 2**28  # of one file: 1024 slices of 512 x 512; they are decoded one at a time
-_PIXEL_TAGS = 16 * 2**20
+_DEFLATED_BYTES = 2 * MAX_STACK_PIXELS + 16 * 2**20
+_FARTHEST_MM = 1e5  # from the scanner's origin; a position beyond it is none
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,6 @@ class Headed:
         kernel: the first value of Convolution Kernel (0018,1210), in capitals; "" where not stated.
         contrast: whether contrast medium is stated.
         body_part: as stated, in capitals.
-        stated_tilt_degrees: Gantry/Detector Tilt (0018,1120), or None; vendors use its sign differently.
         slices: one a frame; empty where `refusal` says why.
         refusal: why the file is not read, or "".
     """
@@ -78,7 +78,6 @@ class Headed:
     kernel: str
     contrast: bool
     body_part: str
-    stated_tilt_degrees: float | None
     slices: tuple[Slice, ...]
     refusal: str
 
@@ -97,7 +96,7 @@ def read_header(file: File) -> Headed:
         raise BadScan("This is a picture, not DICOM: it has no place in the head. `hemoscope predict` reads pictures.")
     with quiet():
         try:
-            header = parse_head(head) or parse(file.read(), _PIXEL_TAGS)
+            header = parse_head(head) or parse(file.read(), _DEFLATED_BYTES)
             return _dicom(file, header)
         except BadScan:
             raise
@@ -114,7 +113,6 @@ def _dicom(file: File, header: Header) -> Headed:
         slices = _slices(file, header)
     except BadScan as error:
         refusal = str(error)
-    tilt = header.frame_numbers(0, "", "GantryDetectorTilt", 1)
     return Headed(
         facts=study_facts(header),
         series_number=header.integer("SeriesNumber"),
@@ -122,7 +120,6 @@ def _dicom(file: File, header: Header) -> Headed:
         kernel=next(iter(header.words("ConvolutionKernel")), ""),
         contrast=states_contrast(header),
         body_part=header.text("BodyPartExamined").upper(),
-        stated_tilt_degrees=None if tilt is None else tilt[0],
         slices=slices,
         refusal=refusal,
     )
@@ -137,6 +134,9 @@ def _slices(file: File, header: Header) -> tuple[Slice, ...]:
         raise BadScan("Number of Frames (0028,0008) is unreadable.")
     refuse_absurd_size(frames, rows, columns, MAX_STACK_PIXELS)
     geometry = geometry_of(header, frames)
+    positions = geometry.positions_mm
+    if positions is not None and max(abs(part) for position in positions for part in position) > _FARTHEST_MM:
+        positions = None
     return tuple(
         Slice(
             file=file,
@@ -147,7 +147,7 @@ def _slices(file: File, header: Header) -> tuple[Slice, ...]:
             rows=rows,
             columns=columns,
             spacing_mm=geometry.spacing_mm,
-            position_mm=None if geometry.positions_mm is None else geometry.positions_mm[index],
+            position_mm=None if positions is None else positions[index],
             orientation=geometry.orientation,
             thickness_mm=geometry.slice_thickness_mm,
             frame_of_reference_uid=header.text("FrameOfReferenceUID"),
@@ -177,4 +177,4 @@ def _nifti(file: File, packed: bool) -> Headed:
         for index, position in enumerate(volume.positions_mm)
     )
     # The file's name tells volumes apart, as a series UID does: NIfTI knows neither patient nor study.
-    return Headed(ScanFacts(series_description=file.name), None, (), "", False, "", None, slices, "")
+    return Headed(ScanFacts(series_description=file.name), None, (), "", False, "", slices, "")

@@ -98,6 +98,7 @@ def test_thin_slices_of_a_volume_are_averaged(tmp_path: Path) -> None:
         (np.where(VOXELS > -500, 0, VOXELS), "these are no Hounsfield units"),
         (VOXELS.astype(np.float32) / 1000, "these are no Hounsfield units"),
         (np.where(VOXELS > 1000, np.nan, VOXELS).astype(np.float32), "values that are no numbers"),
+        (np.where(VOXELS > 1000, 1e300, VOXELS), "values that are no numbers"),
         (np.stack([VOXELS] * 2, axis=-1), "is 40 x 48 x 6 x 2: three dimensions are read"),
         (VOXELS[:, :, 0], "is 40 x 48: three dimensions are read"),
         (VOXELS[:4], "columns: 16 to 8192 of each are read"),

@@ -202,6 +202,11 @@ def test_slices_without_a_position_are_refused(tmp_path: Path) -> None:
     assert "their order in the head cannot be told" in reasons(tmp_path)["1"]
 
 
+def test_slices_at_impossible_positions_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, series([0.0, 5.0, 1e300]))
+    assert "their order in the head cannot be told" in reasons(tmp_path)["1"]
+
+
 def test_a_radial_reformat_is_no_volume(tmp_path: Path) -> None:
     files = []
     for number in range(70):
