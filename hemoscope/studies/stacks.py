@@ -88,9 +88,11 @@ def _alike(slices: Iterable[Slice]) -> list[list[Slice]]:
 
 
 def _same_grid(one: Slice, other: Slice) -> bool:
-    same = (one.kind, one.rows, one.columns, one.frame_of_reference_uid) == (
-        *(other.kind, other.rows, other.columns),
-        other.frame_of_reference_uid,
+    same = (
+        one.kind == other.kind
+        and (one.rows, one.columns) == (other.rows, other.columns)
+        and one.frame_of_reference_uid == other.frame_of_reference_uid
+        and (one.position_mm is None) == (other.position_mm is None)
     )
     return (
         same

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hemoscope.errors import BadScan
+from hemoscope.phantom import dicom_slices, make_phantom
 from hemoscope.studies import Volume
 from tests.studies.series import series, slice_hu, sorted_out, volume_of, write
 
@@ -54,6 +55,20 @@ def test_the_order_and_direction_of_the_axes_make_no_difference(tmp_path: Path, 
     )
     nibabel.save(usual.as_reoriented(transform), tmp_path / "head.nii.gz")
     assert_same(volume_of(tmp_path / "head.nii.gz"), volume_of(write(tmp_path / "dicom", series(SHORT))))
+
+
+def test_a_tilted_volume_lies_where_dicom_says(tmp_path: Path) -> None:
+    head = make_phantom(slices=6, rows=64, columns=64, spacing_mm=3.6, tilt_degrees=18.0)
+    dicom = volume_of(write(tmp_path / "dicom", dicom_slices(head)))
+    across, down = np.array(dicom.scan.orientation[:3]), np.array(dicom.scan.orientation[3:])
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 2] = across * 3.6, down * 3.6, (0, 0, 5)
+    affine[:3, 3] = dicom.scan.positions_mm[0]
+    voxels = head.scan.hu.astype(np.int16).transpose(2, 1, 0)
+    volume = volume_of(save(tmp_path / "head.nii.gz", voxels, np.diag([-1, -1, 1, 1]) @ affine))
+    assert_same(volume, dicom)
+    assert volume.course.tilt_degrees == pytest.approx(18, abs=1e-3)
+    assert volume.course.sheared
 
 
 def test_a_mask_goes_back_to_the_slices_of_the_volume(tmp_path: Path) -> None:
