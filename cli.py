@@ -361,10 +361,13 @@ def progress_of(label: str) -> Iterator[Callable[[int, int], None]]:
 
 def tell_candidates(studies: "Studies") -> None:
     """The series for people, with what becomes of each, and the files that are not read."""
-    for one in studies.candidates:
-        verdict = "read" if one.chosen else "can be picked" if one.readable else "left out"
-        named = one.series.facts.series_description or one.series.kernel or "unnamed"
-        click.echo(f"series {one.key:<4} {verdict:<13} {named}: {one.reason}")
+    for study in studies.studies:
+        if len(studies.studies) > 1:
+            click.echo(f"study of {study.facts.study_date or 'an unknown date'}: {study.facts.study_description}")
+        for one in study.candidates:
+            verdict = "read" if one.chosen else "can be picked" if one.readable else "left out"
+            named = one.series.facts.series_description or one.series.kernel or "unnamed"
+            click.echo(f"series {one.key:<4} {verdict:<13} {named}: {one.reason}")
     for file in (*studies.left_out, *(file for one in studies.candidates if one.stack for file in one.series.left_out)):
         click.echo(f"{file.name}: {file.reason}", err=True)
     for note in studies.notes:

@@ -97,6 +97,17 @@ def test_thin_slices_are_named_by_their_slabs(run, tmp_path: Path) -> None:
     assert said["slices"][1]["stored"] == [4, 5, 6, 7]
 
 
+def test_several_patients_are_listed_apart_and_one_must_be_picked(run, tmp_path: Path) -> None:
+    for patient, date in (("A", "20260101"), ("B", "20260202")):
+        write(tmp_path, series(SHORT, PatientID=patient, StudyDate=date, StudyDescription="Head"))
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    studies = [line for line in result.stdout.splitlines() if line.startswith("study")]
+    assert studies == ["study of 20260101: Head", "study of 20260202: Head"]
+    assert "These are studies of 2 patients; they are kept apart. Choose the series to read: 1 or 2." in result.stderr
+    assert run(tmp_path, "--series", "2").exit_code == 0
+
+
 def test_an_archive_is_read(run, tmp_path: Path) -> None:
     path = tmp_path / "study.zip"
     path.write_bytes(zipped({str(number): data for number, data in enumerate(series(SHORT))}))

@@ -43,6 +43,7 @@ def candidate_record(candidate: Candidate) -> dict[str, object]:
     series = candidate.series
     return {
         "key": candidate.key,
+        "study_uid": series.facts.study_uid,
         "series_uid": series.uid,
         "description": series.facts.series_description,
         "slices": 0 if candidate.stack is None else len(candidate.stack.slices),

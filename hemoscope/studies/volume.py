@@ -61,10 +61,6 @@ class Volume:
         stored = self.turn.undo(values)
         return stored if self.slabs is None else self.slabs.on_slices(stored)
 
-    def slice_of(self, index: int) -> int:
-        """Where in the scan the stored slice `index` lies."""
-        return index if self.slabs is None else self.slabs.of_slice[index]
-
 
 def read_volume(
     candidate: Candidate,
@@ -222,6 +218,6 @@ def _notes(stack: Stack, slabs: Slabs | None, filling: _Filling) -> list[str]:
         plural = "slabs" if len(slabs) > 1 else "slab"
         notes.append(
             f"{len(slabs.of_slice)} thin slices, {course.usual_gap_mm:.2f} mm apart, were averaged to {len(slabs)} "
-            f"{plural} of about {SLAB_MM:g} mm for the model."
+            f"{plural} of about {SLAB_MM:g} mm for the model, which counts these as its slices."
         )
     return [*notes, *filling.said()]
