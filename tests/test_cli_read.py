@@ -41,7 +41,8 @@ def test_people_are_told_the_series_and_the_reading(run, study: Path) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[:3] == [
-        "series 1    read          Head 5.0: 6 axial slices, no contrast medium stated, a soft kernel, the head.",
+        "series 1    read          Head 5.0: 6 axial slices, no contrast medium stated, a soft kernel, the head, "
+        "but only 25 mm from the first to the last slice.",
         "series 2    can be picked Bone: It was made with a sharp kernel (bone, lung), whose noise hides faint blood; "
         "a soft one is there.",
         "series 3    left out      H31S: A localizer: an overview picture for planning the scan, not slices.",

@@ -128,8 +128,8 @@ def _rank(series: Series, stack: Stack) -> tuple[bool, bool, bool, bool, bool, i
     gap = None if course is None else course.usual_gap_mm
     number = series.series_number
     return (
+        _is_a_part(stack),
         sharpness(series.kernel) == "sharp",
-        course is None or course.extent_mm < WHOLE_HEAD_MM,
         series.derived,
         sharpness(series.kernel) == "unknown",
         gap is None or gap < THIN_MM,
@@ -141,8 +141,8 @@ def _rank(series: Series, stack: Stack) -> tuple[bool, bool, bool, bool, bool, i
 def _behind(rank: tuple[object, ...], best: tuple[object, ...]) -> str:
     """The first thing in which the chosen series is ahead."""
     reasons = (
-        "It was made with a sharp kernel (bone, lung), whose noise hides faint blood; a soft one is there.",
         "It covers less of the head than the series that is read.",
+        "It was made with a sharp kernel (bone, lung), whose noise hides faint blood; a soft one is there.",
         "It was computed from other images; original ones are there.",
         "Its convolution kernel is not known; a series with a known soft one is there.",
         "Its slices are thin; a series with thicker ones, as the models know them, is there.",
@@ -157,7 +157,18 @@ def _behind(rank: tuple[object, ...], best: tuple[object, ...]) -> str:
 
 def _for(series: Series, stack: Stack) -> str:
     sharp = sharpness(series.kernel)
-    kernel = {"soft": "a soft kernel", "sharp": "a sharp kernel (no soft one is there)", "unknown": "an unknown kernel"}
+    kernel = {
+        "soft": "a soft kernel",
+        "sharp": "a sharp kernel (no soft one of the whole head is there)",
+        "unknown": "an unknown kernel",
+    }
     said = [f"{len(stack.slices)} {stack.plane or 'single'} slices", "no contrast medium stated", kernel[sharp]]
     said.append("the head" if series.body_part else "body part not stated")
+    if stack.course is not None and _is_a_part(stack):
+        said.append(f"but only {stack.course.extent_mm:.0f} mm from the first to the last slice")
     return ", ".join(said).capitalize() + "."
+
+
+def _is_a_part(stack: Stack) -> bool:
+    """Whether a stack is too short for a whole head: what lies outside it is not read."""
+    return stack.course is None or stack.course.extent_mm < WHOLE_HEAD_MM

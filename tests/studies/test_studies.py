@@ -28,7 +28,8 @@ def test_shuffled_names_give_the_order_of_the_positions(tmp_path: Path) -> None:
 
 def test_the_chosen_series_says_why(tmp_path: Path) -> None:
     assert reasons(write(tmp_path, series(SHORT))) == {
-        "1": "6 axial slices, no contrast medium stated, a soft kernel, the head."
+        "1": "6 axial slices, no contrast medium stated, a soft kernel, the head, but only 25 mm from the "
+        "first to the last slice."
     }
 
 
@@ -78,6 +79,16 @@ def test_the_whole_head_is_preferred_to_a_part(tmp_path: Path) -> None:
     assert "covers less of the head" in reasons(tmp_path)["1"]
 
 
+def test_the_whole_head_with_a_sharp_kernel_is_preferred_to_a_part_with_a_soft_one(tmp_path: Path) -> None:
+    write(tmp_path, series(SHORT, uid="1.2.3.8", SeriesNumber=1))
+    write(tmp_path, series(WHOLE, uid="1.2.3.9", SeriesNumber=2, ConvolutionKernel="BONE"))
+    chosen = sorted_out(tmp_path).pick()
+    assert chosen.series.uid == "1.2.3.9"
+    assert chosen.reason == (
+        "20 axial slices, no contrast medium stated, a sharp kernel (no soft one of the whole head is there), the head."
+    )
+
+
 def test_thick_slices_are_preferred_to_thin_ones(tmp_path: Path) -> None:
     write(tmp_path, series([number * 1.0 for number in range(90)], uid="1.2.3.8", SeriesNumber=1))
     write(tmp_path, series(WHOLE, uid="1.2.3.9", SeriesNumber=2))
@@ -86,7 +97,7 @@ def test_thick_slices_are_preferred_to_thin_ones(tmp_path: Path) -> None:
 
 def test_a_sharp_series_is_read_where_there_is_no_other(tmp_path: Path) -> None:
     write(tmp_path, series(SHORT, ConvolutionKernel="BONE"))
-    assert "a sharp kernel (no soft one is there)" in sorted_out(tmp_path).pick().reason
+    assert "a sharp kernel (no soft one of the whole head is there)" in sorted_out(tmp_path).pick().reason
 
 
 def test_another_series_can_be_picked_by_number_and_uid(tmp_path: Path) -> None:

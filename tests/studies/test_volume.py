@@ -90,10 +90,7 @@ def test_thin_slices_are_averaged_and_masks_go_back_to_them(tmp_path: Path) -> N
     masks = np.zeros(volume.scan.hu.shape, bool)
     masks[2, 5, 7] = True
     assert np.argwhere(volume.on_slices(masks)).tolist() == [[number, 5, 7] for number in range(8, 12)]
-    assert (
-        "20 thin slices, 1.25 mm apart, were averaged to 5 slabs of about 5 mm for the model, which counts these as its slices."
-        in volume.scan.notes
-    )
+    assert any(note.startswith("20 thin slices, 1.25 mm apart, were averaged to 5 slabs") for note in volume.scan.notes)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
