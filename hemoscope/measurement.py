@@ -48,6 +48,7 @@ def measure(scan: Scan, findings: Findings) -> Measurements:
     """
     if len(findings.slices) != len(scan.hu):
         raise ValueError(f"findings of {len(findings.slices)} slices for a scan of {len(scan.hu)}")
+    geometry = slice_geometry(scan)
     masks = [one.mask for one in findings.slices if one.mask is not None]
     shift = midline_shift(scan, masks)
     found = shift if isinstance(shift, MidlineShift) else None
@@ -55,7 +56,6 @@ def measure(scan: Scan, findings: Findings) -> Measurements:
     without = Measurements(None, None, (), 0, found, midline_unknown=why)
     if len(masks) < len(scan.hu):
         return replace(without, volume_unknown="The model gives no mask: no volume can be given.")
-    geometry = slice_geometry(scan)
     if isinstance(geometry, Unknown):
         return replace(without, volume_unknown=geometry.reason)
     maps = [one.subtype_map for one in findings.slices if one.subtype_map is not None]

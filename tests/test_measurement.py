@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hemoscope.errors import BadScan
 from hemoscope.measurement import area_mm2, area_px, measure
 from hemoscope.measuring.values import Volume
 from hemoscope.phantom import Bleed, make_phantom
@@ -132,6 +133,11 @@ def test_blood_in_the_last_slice_is_told():
     masks[2, 2:18, 2:20] = True
     found = measure(scan_at([0, 5, 10]), findings_of(masks))
     assert found.notes == ("Blood reaches the first or the last slice: what lies beyond is not measured.",)
+
+
+def test_slices_out_of_order_are_refused_for_a_model_without_a_mask_too():
+    with pytest.raises(BadScan, match="after slice 2 they go back"):
+        measure(scan_at([0, 5, 2]), findings_of(None, slices=3))
 
 
 def test_findings_of_another_scan_are_refused():

@@ -36,6 +36,7 @@ SMOOTHING_MM = 1.0
 FLUID_HU = 17.0
 DEEP_MM = 25  # fluid so far from the skull lies in ventricles, not in sulci
 BESIDE_MM = 40  # and so near to the middle, not in the Sylvian fissures
+TOO_FEW = Unknown("Too few slices show a whole skull around the brain: the midline was not looked for.")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def straightened(scan: Scan, masks: Sequence[NDArray[np.bool_]]) -> list[Straigh
     Args:
         scan: calibrated, with spacing, positions and orientation.
         masks: of blood, one a slice, or none at all.
+
+    Returns:
+        At least `LEAST_SLICES`, in the scan's order; or why there are none.
     """
     assert scan.spacing_mm is not None and scan.positions_mm is not None and scan.orientation is not None
     axes = np.array(scan.orientation).reshape(2, 3)
@@ -101,7 +105,7 @@ def straightened(scan: Scan, masks: Sequence[NDArray[np.bool_]]) -> list[Straigh
     chosen = {index: inside for index, inside in insides.items() if inside is not None}
     chosen = {index: inside for index, inside in chosen.items() if areas[index] >= WHOLE_HEAD * max(areas.values())}
     if len(chosen) < LEAST_SLICES:
-        return Unknown("Too few slices show a whole skull around the brain: the midline was not looked for.")
+        return TOO_FEW
     upward = float(np.sign(np.cross(axes[0], axes[1])[2]))
     vertex_mm = _vertex_mm({upward * float(along_mm[index]): area for index, area in areas.items()})
     if vertex_mm is None:
@@ -117,7 +121,8 @@ def straightened(scan: Scan, masks: Sequence[NDArray[np.bool_]]) -> list[Straigh
         blood = masks[index] if len(masks) else np.zeros_like(inside)
         place = (index, float(along_mm[index]), vertex_mm - upward * float(along_mm[index]))
         found.append(_straight(place, scan.hu[index], inside, blood, to_px, pitch_mm))
-    return [one for one in found if one.ends[1] - one.ends[0] >= SHORTEST_MM]
+    long = [one for one in found if one.ends[1] - one.ends[0] >= SHORTEST_MM]
+    return long if len(long) >= LEAST_SLICES else TOO_FEW
 
 
 def _thinned(along_mm: NDArray[np.float64]) -> list[int]:

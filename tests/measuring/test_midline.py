@@ -128,6 +128,18 @@ def test_without_the_top_of_the_head_the_level_of_the_ventricles_is_not_known():
     assert found.reason.startswith("The scan does not reach the top of the head")
 
 
+def test_a_head_that_the_picture_cuts_in_half_has_no_midline():
+    phantom = make_phantom(**HEAD)
+    found = midline_shift(replace(phantom.scan, hu=phantom.scan.hu[:, :, :110].copy()), [])
+    assert isinstance(found, Unknown)
+
+
+def test_a_head_too_small_to_be_one_has_no_midline():
+    phantom = make_phantom(**HEAD)
+    found = midline_shift(replace(phantom.scan, spacing_mm=(0.4, 0.4)), [])
+    assert found == Unknown("Too few slices show a whole skull around the brain: the midline was not looked for.")
+
+
 def test_the_top_of_the_head_is_found_from_the_slices_below():
     phantom = make_phantom(**HEAD)
     depths = {one.index: one.below_vertex_mm for one in straightened(phantom.scan, [])}
