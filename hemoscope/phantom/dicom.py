@@ -61,7 +61,7 @@ def _patient_and_study(dataset: Dataset, phantom: Phantom) -> None:
     dataset.PatientSex = facts.patient_sex
     dataset.StudyInstanceUID = facts.study_uid
     dataset.StudyDate = facts.study_date
-    dataset.StudyTime = "120000"
+    dataset.StudyTime = facts.study_time
     dataset.StudyID = "1"
     dataset.StudyDescription = facts.study_description
     dataset.AccessionNumber = ""
@@ -88,7 +88,7 @@ def _image(dataset: Dataset, phantom: Phantom, index: int) -> None:
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
     dataset.InstanceNumber = index + 1
     dataset.AcquisitionNumber = 1
-    dataset.ContentDate, dataset.ContentTime = phantom.scan.facts.study_date, "120000"
+    dataset.ContentDate, dataset.ContentTime = phantom.scan.facts.study_date, phantom.scan.facts.study_time
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.KVP = 120
     dataset.ConvolutionKernel = phantom.scan.facts.convolution_kernel

@@ -139,6 +139,7 @@ def _facts(parameters: str) -> ScanFacts:
         study_uid=uid("study", parameters),
         series_uid=uid("series", parameters),
         study_date="20260101",
+        study_time="120000",
         study_description="Synthetic head CT",
         series_description="Phantom, axial head",
         manufacturer="Hemoscope",

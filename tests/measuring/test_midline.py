@@ -1,3 +1,5 @@
+"""The midline: shifts of phantoms that are known, what is refused and why, and a real head."""
+
 from dataclasses import replace
 
 import cv2
@@ -8,8 +10,8 @@ from hemoscope.measuring.midline import midline_shift
 from hemoscope.measuring.straightening import MIDDLE, straightened
 from hemoscope.measuring.values import Unknown
 from hemoscope.phantom import Bleed, make_phantom
-from hemoscope.readers import read_file
 from hemoscope.scan import BRAIN
+from hemoscope.studies import read_studies, read_volume, received
 from tests.measuring.readings import scan_at
 
 HEAD = {"slices": 11, "rows": 200, "columns": 200, "spacing_mm": 1.1, "slice_spacing_mm": 8.0}
@@ -156,11 +158,8 @@ def test_a_brain_of_nothing_but_noise_has_no_midline():
 
 
 def test_a_real_head_without_a_shift(data_folder):
-    files = sorted((data_folder / "dicom" / "ge_head_tilt").glob("*.dcm"))
-    slices = sorted((read_file(path) for path in files), key=lambda one: one.positions_mm[0][2])
-    hu = np.concatenate([one.hu for one in slices])
-    scan = replace(slices[0], hu=hu, positions_mm=tuple(one.positions_mm[0] for one in slices))
-    found = midline_shift(scan, [])
+    with received([data_folder / "dicom" / "ge_head_tilt"]) as files:
+        found = midline_shift(read_volume(read_studies(files).pick()).scan, [])
     assert found.shift_mm < min(found.uncertainty_mm, 2)
     # A head turned by 10 degrees: the front end of the line lies to the left of its back end.
     (top, left), (bottom, right) = found.ideal_px
