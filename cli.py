@@ -24,6 +24,7 @@ from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Scan, Window
 
 if TYPE_CHECKING:
+    from hemoscope.measuring.values import Measurements
     from hemoscope.phantom import Bleed
     from hemoscope.studies import Candidate, Studies, Volume
     from model import Reader
@@ -164,6 +165,7 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
     ordered by their positions and counted from the feet. Exits with 0 when a series was read and 2 when none was.
     """
     import model
+    from hemoscope.measurement import measure
     from hemoscope.results.study import study_record
     from hemoscope.studies import read_studies, read_volume, received
 
@@ -182,15 +184,16 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
                 volume = read_volume(picked, progress=progress)
         with progress_of("Reading") as progress:
             found = reader.read(volume.scan, progress)
+        measured = measure(volume.scan, found)
     except BadScan as error:
         if json_file is not None:
             json_file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
         click.echo(f"Not read: {error}", err=True)
         ctx.exit(2)
     if json_file is None:
-        tell_study(picked, volume, found)
+        tell_study(picked, volume, found, measured)
     else:
-        json_file.write(json.dumps(study_record(paths, studies, picked, volume, found)) + "\n")
+        json_file.write(json.dumps(study_record(paths, studies, picked, volume, found, measured)) + "\n")
 
 
 @main.command(epilog=NOT_A_DEVICE)
@@ -374,8 +377,9 @@ def tell_candidates(studies: "Studies") -> None:
         click.echo(note, err=True)
 
 
-def tell_study(picked: "Candidate", volume: "Volume", found: Findings) -> None:
-    """The reading for people: finding, subtypes, where to look first, and the geometry."""
+def tell_study(picked: "Candidate", volume: "Volume", found: Findings, measured: "Measurements") -> None:
+    """The reading for people: finding, subtypes, where to look first, how much blood, and the geometry."""
+    from hemoscope.results.measured import measurement_lines
     from hemoscope.results.study import look_first
 
     probabilities = found.probabilities
@@ -385,6 +389,8 @@ def tell_study(picked: "Candidate", volume: "Volume", found: Findings) -> None:
     for index in look_first(found):
         one = found.slices[index]
         click.echo(f"  look at {where(volume, index)}: {one.finding}, {one.probabilities[ANY]:.2f}")
+    for said in measurement_lines(measured, lambda index: where(volume, index)):
+        click.echo(said)
     click.echo(f"{len(volume.slices)} slices, counted from the feet.")
     for note in found.notes:
         click.echo(note)

@@ -60,7 +60,17 @@ def test_json_says_the_reading_the_geometry_and_the_series(run, study: Path) -> 
     said = json.loads(result.stdout)
     assert list(said) == [
         *("study", "series", "model", "version", "probabilities", "finding", "area_px", "area_mm2"),
-        *("subtype_areas_px", "seconds", "notes", "look_first", "geometry", "slices", "candidates", "left_out"),
+        *(
+            "subtype_areas_px",
+            "seconds",
+            "notes",
+            "measurements",
+            "look_first",
+            "geometry",
+            "slices",
+            "candidates",
+            "left_out",
+        ),
     ]
     assert (said["study"], said["series"], said["finding"]) == ([str(study)], "1", "hemorrhage")
     assert (said["area_px"], said["area_mm2"]) == (96, 24.0)  # 6 slices of 16 pixels of 0.25 mm²
@@ -81,6 +91,19 @@ def test_json_says_the_reading_the_geometry_and_the_series(run, study: Path) -> 
         ("3", False, False),
     ]
     assert [one["name"] for one in said["left_out"]] == ["README"]
+
+
+def test_how_much_blood_there_is_is_said(run, study: Path) -> None:
+    measured = json.loads(run(study, "--json", "-").stdout)["measurements"]
+    assert measured["total"]["ml"] == 0.12  # 6 slices of 4 mm² of blood, 5 mm apart
+    assert [(one["slices"], one["volume"]) for one in measured["lesions"]] == [([0, 5], measured["total"])]
+    assert measured["midline"] is None
+    assert measured["midline_unknown"].endswith(".")
+    lines = run(study).stdout.splitlines()
+    assert "Blood: 0.12 ± 0.05 ml" in lines
+    (lesion,) = [line for line in lines if line.startswith("  0.12 ± 0.05 ml (ABC/2 ")]
+    assert lesion.endswith("largest in slice 1 (z 0.0 mm)")
+    assert f"Midline shift not known: {measured['midline_unknown']}" in lines
 
 
 def test_another_series_is_read_when_it_is_picked(run, study: Path, bright_reader) -> None:

@@ -1,13 +1,15 @@
 """The reading of a study as plain values for JSON: what `hemoscope read --json` writes.
 
-In: the studies that came, the stack that was read, its volume and the findings. Out: a dict whose keys are a contract
-(docs/reference/command-line.md).
+In: the studies that came, the stack that was read, its volume, findings and measurements. Out: a dict whose keys are a
+contract (docs/reference/command-line.md).
 """
 
 from collections.abc import Sequence
 
 from hemoscope.findings import Findings
 from hemoscope.labels import ANY
+from hemoscope.measuring.values import Measurements
+from hemoscope.results.measured import measurements_record
 from hemoscope.results.record import record, rounded_probabilities
 from hemoscope.studies import Candidate, Course, LeftOut, Studies, Volume
 
@@ -15,13 +17,18 @@ LOOK_FIRST = 5  # slices; those without a finding are none of them
 
 
 def study_record(
-    paths: Sequence[str], studies: Studies, picked: Candidate, volume: Volume, findings: Findings
+    paths: Sequence[str],
+    studies: Studies,
+    picked: Candidate,
+    volume: Volume,
+    findings: Findings,
+    measured: Measurements,
 ) -> dict[str, object]:
     """What was found in a study, and in what.
 
     Returns:
         `study` (the paths), `series` (the key of the one that was read), then the keys of `record` without `path`, and
-        `look_first` (places in `slices`), `geometry`, `slices`, `candidates`, `left_out`.
+        `measurements`, `look_first` (places in `slices`), `geometry`, `slices`, `candidates`, `left_out`.
     """
     said = record("", findings)
     del said["path"]
@@ -30,6 +37,7 @@ def study_record(
         "series": picked.key,
         **said,
         "notes": [*studies.notes, *findings.notes],
+        "measurements": measurements_record(measured),
         "look_first": look_first(findings),
         "geometry": None if volume.course is None else _geometry(volume.course),
         "slices": _slices(volume, findings),
