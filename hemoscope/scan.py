@@ -63,12 +63,14 @@ class ScanFacts:
     """Facts about the patient and the study that a header states; empty where it states none. Never logged."""
 
     patient_id: str = ""
+    patient_id_issuer: str = ""
     patient_name: str = ""
     patient_sex: str = ""
     patient_age: str = ""
     study_uid: str = ""
     series_uid: str = ""
     study_date: str = ""
+    study_time: str = ""
     study_description: str = ""
     series_description: str = ""
     manufacturer: str = ""
@@ -89,6 +91,9 @@ class Scan:
             C.7.6.2.1.1), or None where unknown.
         orientation: six direction cosines, along a row and then down a column (same section), or None.
         slice_thickness_mm: as stated by the header, or None.
+        instance_uids: the SOP Instance UID of each slice's file, or None where there is none or a slice was made of
+            several. The frames of one file share theirs.
+        frame_of_reference_uid: whose coordinates the positions are in (PS3.3 C.7.4.1); empty where not stated.
         facts: patient and study facts.
         notes: what a reader of the result should know about the input, in sentences.
     """
@@ -100,6 +105,8 @@ class Scan:
     positions_mm: tuple[tuple[float, float, float], ...] | None = None
     orientation: tuple[float, ...] | None = None
     slice_thickness_mm: float | None = None
+    instance_uids: tuple[str, ...] | None = None
+    frame_of_reference_uid: str = ""
     facts: ScanFacts = field(default_factory=ScanFacts)
     notes: tuple[str, ...] = ()
 
@@ -108,6 +115,8 @@ class Scan:
             raise ValueError(f"hu must be float32 (slices, rows, columns), got {self.hu.dtype} {self.hu.shape}")
         if self.positions_mm is not None and len(self.positions_mm) != len(self.hu):
             raise ValueError(f"{len(self.positions_mm)} positions for {len(self.hu)} slices")
+        if self.instance_uids is not None and len(self.instance_uids) != len(self.hu):
+            raise ValueError(f"{len(self.instance_uids)} instance UIDs for {len(self.hu)} slices")
         if self.calibrated == (self.window is not None):
             raise ValueError("a window belongs to an uncalibrated scan, and only to it")
 

@@ -23,12 +23,14 @@ _COMPRESSED_SYNTAXES = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
 _LOSSY_NOTE = "The pixels went through lossy compression, which can blur or hide small and faint bleeds."
 _FACTS = {
     "patient_id": "PatientID",
+    "patient_id_issuer": "IssuerOfPatientID",
     "patient_name": "PatientName",
     "patient_sex": "PatientSex",
     "patient_age": "PatientAge",
     "study_uid": "StudyInstanceUID",
     "series_uid": "SeriesInstanceUID",
     "study_date": "StudyDate",
+    "study_time": "StudyTime",
     "study_description": "StudyDescription",
     "series_description": "SeriesDescription",
     "manufacturer": "Manufacturer",
@@ -44,6 +46,8 @@ class _Described:
     rescales: tuple[Rescale, ...]
     padding: tuple[int, int] | None
     geometry: Geometry
+    instance_uid: str
+    frame_of_reference_uid: str
     facts: ScanFacts
     notes: tuple[str, ...]
     inverted: bool
@@ -93,6 +97,8 @@ def read_dicom(data: bytes, max_pixels: int = MAX_PIXELS) -> Scan:
         positions_mm=described.geometry.positions_mm,
         orientation=described.geometry.orientation,
         slice_thickness_mm=described.geometry.slice_thickness_mm,
+        instance_uids=(described.instance_uid,) * len(hu) if described.instance_uid else None,
+        frame_of_reference_uid=described.frame_of_reference_uid,
         facts=described.facts,
         notes=(*notes, *described.geometry.notes, *_range_notes(doubts)),
     )
@@ -115,6 +121,8 @@ def _describe(header: Header, max_pixels: int) -> _Described:
         rescales=rescales,
         padding=padding,
         geometry=geometry_of(header, layout.frames),
+        instance_uid=header.text("SOPInstanceUID"),
+        frame_of_reference_uid=header.text("FrameOfReferenceUID"),
         facts=ScanFacts(**{field.name: header.text(_FACTS[field.name]) for field in fields(ScanFacts)}),
         notes=tuple(notes),
         inverted=header.text("PhotometricInterpretation").upper() == "MONOCHROME1",

@@ -28,6 +28,8 @@ _KEYWORDS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "PhotometricInterpretation"),
     *("NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
+    *("SOPInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "AcquisitionNumber", "GantryDetectorTilt"),
+    *("IssuerOfPatientID", "StudyTime"),
     *("RescaleType", "LossyImageCompression", "DirectoryRecordSequence", "SharedFunctionalGroupsSequence"),
     *("PerFrameFunctionalGroupsSequence", "FloatPixelData", "DoubleFloatPixelData", "PixelData"),
 )
