@@ -8,6 +8,7 @@ a spacing. So it lies right over tilted, flipped, unsorted and unevenly spaced s
 """
 
 import hashlib
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,7 @@ def segmentation(sources: Sources, blood: Blood, provenance: Provenance) -> byte
     parts = ("segmentation", *sources.place, digest)
     with quiet():
         made = highdicom.seg.Segmentation(
-            source_images=sources.datasets,
+            source_images=_with_thickness(sources),
             pixel_array=_numbered(blood, names),
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
@@ -79,6 +80,23 @@ def _refuse_unknown_planes(sources: Sources) -> None:
         values = np.array([one[keyword].value for one in sources.datasets], float)
         if np.ptp(values, axis=0).max() > 1e-4:
             raise BadScan(f"{keyword} differs between the slices: a DICOM segmentation needs parallel, equal slices.")
+    places = {tuple(np.round(one.ImagePositionPatient, 3)) for one in sources.datasets}
+    if len(places) < len(sources.datasets):
+        raise BadScan("Two slices lie in the same place: a DICOM segmentation cannot tell them apart.")
+
+
+def _with_thickness(sources: Sources) -> list["Dataset"]:
+    """The headers; where one does not say its thickness, with the usual distance of neighbours along the normal."""
+    if all("SliceThickness" in one for one in sources.datasets):
+        return list(sources.datasets)
+    if len(sources.datasets) == 1:
+        raise BadScan("SliceThickness is missing: the volume of a DICOM segmentation of one slice would be unknown.")
+    normal = np.cross(*np.array(sources.first.ImageOrientationPatient, float).reshape(2, 3))
+    heights_mm = np.sort([np.array(one.ImagePositionPatient, float) @ normal for one in sources.datasets])
+    datasets = [copy(one) for one in sources.datasets]
+    for one in datasets:
+        one.SliceThickness = float(np.median(np.diff(heights_mm)))
+    return datasets
 
 
 def _numbered(blood: Blood, names: tuple[str, ...]) -> NDArray[np.uint8]:

@@ -49,7 +49,8 @@ def secondary_captures(
     for index, hu in zip(range(len(sources.datasets)), slices_hu, strict=True):
         shown = captured(render.grey(hu, window), blood, index, provenance)
         with quiet():
-            yield written(_capture(sources, index, shown, provenance), provenance)
+            data = written(_capture(sources, index, shown, provenance), provenance)
+        yield data
 
 
 def captured(grey: render.Picture, blood: Blood, index: int, provenance: Provenance) -> render.Picture:

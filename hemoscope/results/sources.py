@@ -8,6 +8,7 @@ broken in a vendor's header gets into what we make.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from io import BytesIO
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from hemoscope.errors import BadScan
-from hemoscope.readers.elements import as_numbers, value_of
+from hemoscope.readers.elements import Header, as_numbers, value_of
+from hemoscope.readers.geometry import geometry_of
 from hemoscope.readers.quiet import quiet
 
 _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
-_DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
+_DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 # Attributes that may be empty (type 2), and what their values must look like; others become empty.
 _MAY_BE_EMPTY = {
     "PatientID": re.compile(r".{1,64}"),
@@ -41,10 +44,10 @@ _OPTIONAL = {
     "FrameOfReferenceUID": re.compile(r"[0-9.]{1,64}"),
     "PositionReferenceIndicator": re.compile(r".{1,64}"),
 }
-_NUMBERS = {"PixelSpacing": 2, "SliceThickness": 1, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
+_PLANE = ("PixelSpacing", "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient")
 _TAGS: list[BaseTag | int] = [
     Tag(keyword)
-    for keyword in ("SpecificCharacterSet", "NumberOfFrames", *_REQUIRED, *_MAY_BE_EMPTY, *_OPTIONAL, *_NUMBERS)
+    for keyword in ("SpecificCharacterSet", "NumberOfFrames", *_REQUIRED, *_MAY_BE_EMPTY, *_OPTIONAL, *_PLANE)
 ]
 
 
@@ -112,7 +115,11 @@ def _read(data: bytes) -> Dataset:
 
 
 def _clean(header: Dataset) -> Dataset:
-    if (as_numbers(value_of(header, "NumberOfFrames"), 1) or (1,))[0] != 1:
+    frames = as_numbers(value_of(header, "NumberOfFrames"), 1) or (1.0,)
+    if frames[0] != 1 or value_of(header, "SOPClassUID") in (
+        EnhancedCTImageStorage,
+        LegacyConvertedEnhancedCTImageStorage,
+    ):
         raise BadScan("The slices are frames of one file: DICOM results are made for files of one slice each.")
     clean = Dataset()
     clean.SpecificCharacterSet, clean.Modality = "ISO_IR 192", "CT"
@@ -123,15 +130,26 @@ def _clean(header: Dataset) -> Dataset:
         setattr(clean, keyword, value)
     for keyword, pattern in (_MAY_BE_EMPTY | _OPTIONAL).items():
         text = _text(value_of(header, keyword))
-        if pattern.fullmatch(text):
+        if pattern.fullmatch(text) and (pattern is not _DATE or _is_date(text)):
             setattr(clean, keyword, text)
         elif keyword in _MAY_BE_EMPTY:
             setattr(clean, keyword, "")
-    for keyword, count in _NUMBERS.items():
-        numbers = as_numbers(value_of(header, keyword), count)
+    plane = geometry_of(Header(header, "", "", True), 1)
+    places = None if plane.positions_mm is None else plane.positions_mm[0]
+    for keyword, numbers in zip(
+        _PLANE, (plane.spacing_mm, plane.slice_thickness_mm, places, plane.orientation), strict=True
+    ):
         if numbers is not None:
-            setattr(clean, keyword, list(numbers) if count > 1 else numbers[0])
+            setattr(clean, keyword, list(numbers) if isinstance(numbers, tuple) else numbers)
     return clean
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -138,6 +138,23 @@ def test_slices_of_unknown_place_are_refused(keyword: str) -> None:
         segmentation(sources, blood_of(phantom(), by_subtype=False), PROVENANCE)
 
 
+def test_without_a_stated_thickness_it_is_the_distance_of_neighbours(tmp_path: Path) -> None:
+    sources = read_sources(files_of(phantom(18.0)))
+    for one in sources.datasets:
+        del one.SliceThickness
+    data = segmentation(sources, blood_of(phantom(18.0), by_subtype=False), PROVENANCE)
+    measures = pydicom.dcmread(BytesIO(data)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert measures.SliceThickness == pytest.approx(6.0 * np.cos(np.radians(18.0)), abs=1e-4)
+    refuse_errors([data], tmp_path)
+
+
+def test_slices_in_one_place_are_refused() -> None:
+    sources = read_sources(files_of(phantom()))
+    sources.datasets[3].ImagePositionPatient = sources.datasets[4].ImagePositionPatient
+    with pytest.raises(BadScan, match="Two slices lie in the same place"):
+        segmentation(sources, blood_of(phantom(), by_subtype=False), PROVENANCE)
+
+
 def test_masks_of_another_grid_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="do not lie on the slices"):
         segmentation(read_sources(files_of(phantom())[1:]), blood_of(phantom(), by_subtype=False), PROVENANCE)

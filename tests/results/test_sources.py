@@ -7,6 +7,7 @@ import pydicom
 import pytest
 
 from hemoscope.errors import BadScan
+from hemoscope.readers.quiet import quiet
 from hemoscope.results.blood import Blood
 from hemoscope.results.sources import read_sources
 from tests.conftest import without_mask
@@ -36,10 +37,30 @@ def test_names_in_other_characters_are_kept() -> None:
     assert (source.PatientName, source.SpecificCharacterSet) == ("Müller^Änne", "ISO_IR 192")
 
 
-def test_values_that_break_the_standard_stay_behind() -> None:
-    files = [changed(files_of(phantom())[0], PatientSex="X", StudyTime=None, AccessionNumber=None)]
-    source = read_sources(files).first
-    assert (source.PatientSex, source.StudyTime, source.AccessionNumber) == ("", "", "")
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientSex", "X"),
+        ("PatientBirthDate", "20261399"),
+        ("StudyDate", "20260231"),
+        ("StudyTime", "256199"),
+        ("StudyTime", None),
+        ("AccessionNumber", None),
+    ],
+)
+def test_values_that_break_the_standard_become_empty(keyword: str, value: str | None) -> None:
+    with quiet():
+        file = changed(files_of(phantom())[0], **{keyword: value})
+    source = read_sources([file]).first
+    assert source[keyword].value == ""
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("PixelSpacing", [0, 0]), ("SliceThickness", "0"), ("ImageOrientationPatient", [1, 0, 0, 0, 0, 0])],
+)
+def test_planes_that_make_no_sense_are_unknown(keyword: str, value: object) -> None:
+    assert keyword not in read_sources([changed(files_of(phantom())[0], **{keyword: value})]).first
 
 
 @pytest.mark.parametrize(
@@ -49,6 +70,7 @@ def test_values_that_break_the_standard_stay_behind() -> None:
         ({"SeriesInstanceUID": "1.2.3"}, "SeriesInstanceUID differs"),
         ({"Rows": 24}, "Rows differs"),
         ({"NumberOfFrames": 3}, "frames of one file"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "frames of one file"),
     ],
 )
 def test_what_cannot_be_referred_to_is_refused(changes: dict[str, object], sentence: str) -> None:
