@@ -28,8 +28,8 @@ _KEYWORDS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "PhotometricInterpretation"),
     *("NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
-    *("SOPInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "AcquisitionNumber", "GantryDetectorTilt"),
-    *("IssuerOfPatientID", "StudyTime"),
+    *("SOPInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "AcquisitionNumber"),
+    *("IssuerOfPatientID", "StudyTime", "ContrastBolusAgentSequence"),
     *("RescaleType", "LossyImageCompression", "DirectoryRecordSequence", "SharedFunctionalGroupsSequence"),
     *("PerFrameFunctionalGroupsSequence", "FloatPixelData", "DoubleFloatPixelData", "PixelData"),
 )

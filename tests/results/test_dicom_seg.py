@@ -12,10 +12,13 @@ import SimpleITK
 
 from hemoscope.errors import BadScan
 from hemoscope.labels import SUBTYPES
+from hemoscope.readers.dicom import read_dicom
 from hemoscope.results.blood import Blood
 from hemoscope.results.dicom_seg import segmentation
-from hemoscope.results.sources import read_sources
-from tests.results.made import PROVENANCE, blood_of, files_of, phantom, refuse_errors, shuffled
+from hemoscope.results.dicom_sr import Segmented, report
+from hemoscope.results.secondary_capture import secondary_captures
+from hemoscope.results.sources import Sources, read_sources
+from tests.results.made import PROVENANCE, blood_of, files_of, findings_of, phantom, refuse_errors, shuffled
 
 KINDS = {
     "upright": (0.0, False),
@@ -161,26 +164,33 @@ def test_masks_of_another_grid_are_a_mistake() -> None:
 
 
 def test_a_real_tilted_series_in_any_order(data_folder: Path, tmp_path: Path) -> None:
-    files = [path.read_bytes() for path in sorted((data_folder / "dicom" / "ge_head_tilt").glob("*.dcm"))]
-    files = [files[index] for index in shuffled(len(files))]
-    sources = read_sources(files)
-    labels = np.zeros(sources.shape, np.uint8)
-    for index, one in enumerate(sources.datasets):
-        # A ball of 30 mm in the patient: what lies in it is known from the headers, slice by slice.
-        along, down = np.array(one.ImageOrientationPatient, float).reshape(2, 3)
-        row, column = np.mgrid[: one.Rows, : one.Columns]
-        steps = column[..., None] * along * one.PixelSpacing[1] + row[..., None] * down * one.PixelSpacing[0]
-        labels[index] = np.linalg.norm(np.array(one.ImagePositionPatient, float) + steps - [10, 0, 40], axis=-1) < 30
-    data = segmentation(sources, Blood(labels, False), PROVENANCE)
-    refuse_errors([data], tmp_path)
+    sources, hu, blood = real_ball(data_folder)
+    data = segmentation(sources, blood, PROVENANCE)
+    sr = report(sources, findings_of(blood), PROVENANCE, Segmented(blood, data), {})
+    capture = next(secondary_captures(sources, hu, blood, PROVENANCE))
+    refuse_errors([data, sr, capture], tmp_path)
     seg = pydicom.dcmread(BytesIO(data))
     shared = seg.SharedFunctionalGroupsSequence[0]
     orientation = shared.PlaneOrientationSequence[0].ImageOrientationPatient
     spacing = shared.PixelMeasuresSequence[0].PixelSpacing
-    assert int(seg.pixel_array.sum()) == int(labels.sum()) > 10_000
+    assert int(seg.pixel_array.sum()) == int(blood.labels.sum()) > 10_000
     for frame, group in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
         places = points_mm(orientation, group.PlanePositionSequence[0].ImagePositionPatient, spacing, frame)
         assert np.linalg.norm(places - [10, 0, 40], axis=1).max() < 30.2
+
+
+def real_ball(data_folder: Path) -> tuple[Sources, list[np.ndarray], Blood]:
+    """A real tilted series, shuffled, and in it a ball of 30 mm in the patient, drawn slice by slice by the headers."""
+    paths = sorted((data_folder / "dicom" / "ge_head_tilt").glob("*.dcm"))
+    files = [paths[index].read_bytes() for index in shuffled(len(paths))]
+    sources = read_sources(files)
+    labels = np.zeros(sources.shape, np.uint8)
+    for index, one in enumerate(sources.datasets):
+        along, down = np.array(one.ImageOrientationPatient, float).reshape(2, 3)
+        row, column = np.mgrid[: one.Rows, : one.Columns]
+        steps = column[..., None] * along * one.PixelSpacing[1] + row[..., None] * down * one.PixelSpacing[0]
+        labels[index] = np.linalg.norm(np.array(one.ImagePositionPatient, float) + steps - [10, 0, 40], axis=-1) < 30
+    return sources, [read_dicom(data).hu[0] for data in files], Blood(labels, False)
 
 
 def test_the_numbers_of_segments_have_no_gaps() -> None:
