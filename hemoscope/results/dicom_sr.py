@@ -101,8 +101,8 @@ def report(
             procedure_reported=coded(codes.CT_OF_HEAD),
             imaging_measurements=groups,
             title=coded(codes.MEASUREMENT_REPORT),
-            referenced_images=sources.datasets,
         )
+        content[0].ContentSequence.insert(-1, _library(sources))
         content[0].ContentSequence.append(_comment((RESEARCH_USE, *findings.notes)))
         made = sr.ComprehensiveSR(
             evidence=[*sources.datasets, *([] if seg is None else [seg])],
@@ -117,6 +117,25 @@ def report(
             **provenance.series("SR"),
         )
         return written(made, provenance)
+
+
+def _library(sources: Sources) -> "sr.ContainerContentItem":
+    """The images that were read (TID 1600), without the plane of each: it stands in the images, and took most time."""
+    from highdicom import sr
+
+    contains = sr.RelationshipTypeValues.CONTAINS
+    group = sr.ContainerContentItem(coded(codes.IMAGE_LIBRARY_GROUP), relationship_type=contains)
+    modality = sr.CodeContentItem(
+        coded(codes.MODALITY), coded(codes.CT), relationship_type=sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
+    )
+    images = [
+        sr.ImageContentItem(coded(codes.SOURCE), one.SOPClassUID, one.SOPInstanceUID, relationship_type=contains)
+        for one in sources.datasets
+    ]
+    group.ContentSequence = sr.ContentSequence([modality, *images])
+    library = sr.ContainerContentItem(coded(codes.IMAGE_LIBRARY), relationship_type=contains)
+    library.ContentSequence = sr.ContentSequence([group])
+    return library
 
 
 def _classes(

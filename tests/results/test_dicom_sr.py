@@ -103,6 +103,18 @@ def test_areas_are_those_of_the_right_slices_whatever_their_order() -> None:
         assert areas.get(one.SOPInstanceUID, 0.0) == 16.0 * int(label.sum())
 
 
+def test_the_report_lists_every_image_that_was_read() -> None:
+    sr = pydicom.dcmread(BytesIO(made_of(by_subtype=False)[0]))
+    library = next(item for item in sr.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "111028")
+    images = [item for item in library.ContentSequence[0].ContentSequence if item.ValueType == "IMAGE"]
+    sources = read_sources(files_of(phantom())).datasets
+    assert [one.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for one in images] == [
+        one.SOPInstanceUID for one in sources
+    ]
+    evidence = sr.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert sum(len(series.ReferencedSOPSequence) for series in evidence) == len(sources) + 1  # with the Segmentation
+
+
 def test_without_a_mask_the_report_has_probabilities_alone() -> None:
     content = highdicom.sr.srread(BytesIO(made_of(by_subtype=False, masked=False)[0])).content
     assert len(content.get_image_measurement_groups()) == 6
