@@ -208,7 +208,7 @@ def _slices(
         spacing_mm = sources.spacing_mm(frame.slice)
         if spacing_mm is None:
             continue
-        area_mm2 = int(np.count_nonzero(blood.mask(frame.name)[frame.slice])) * spacing_mm[0] * spacing_mm[1]
+        area_mm2 = int(np.count_nonzero(blood.at(frame.slice).mask(frame.name))) * spacing_mm[0] * spacing_mm[1]
         uid = provenance.uid(seg.SOPInstanceUID, "frame", frame.number)
         groups.append(
             sr.PlanarROIMeasurementsAndQualitativeEvaluations(

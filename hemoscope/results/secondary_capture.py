@@ -4,6 +4,7 @@ In: the sources' headers, Hounsfield units and `Blood` on their pixels. Out: the
 picture is the stored one, neither turned nor resampled; words stand in a strip below it, where they cover nothing.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 
 import cv2
@@ -89,7 +90,7 @@ def _capture(sources: Sources, index: int, shown: render.Picture, provenance: Pr
         patient_orientation=("L", "P"),  # the library wants one; what the header says follows
         series_instance_uid=provenance.uid("secondary capture", *sources.place),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=provenance.uid(*parts, str(shown.shape), shown.tobytes().hex()),
+        sop_instance_uid=provenance.uid(*parts, hashlib.sha256(shown.tobytes()).hexdigest()),
         instance_number=index + 1,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **provenance.series("SC"),
