@@ -1,4 +1,4 @@
-"""The `hemoscope` command: read files, serve the pages, make a phantom, list the models.
+"""The `hemoscope` command: read files and studies, serve the pages, make a phantom, list the models.
 
 In: paths and options. Out: on stdout one line a file (for people, or JSON with `--json -`), pictures in folders, and
 an exit code: 0 when all was read, 2 when some was not or an option is wrong, 1 when it could not start or write, 130
@@ -9,12 +9,14 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
+from hemoscope.errors import BadRequest, BadScan, HemoscopeError, UnknownModel
 from hemoscope.findings import Findings
 from hemoscope.inputs import holds_records, list_files, refuse_overwriting
 from hemoscope.labels import ANY, SUBTYPES
@@ -23,6 +25,7 @@ from hemoscope.scan import BRAIN, Scan, Window
 
 if TYPE_CHECKING:
     from hemoscope.phantom import Bleed
+    from hemoscope.studies import Candidate, Studies, Volume
     from model import Reader
 
 NOT_A_DEVICE = "Research use, not a medical device."
@@ -124,8 +127,7 @@ def predict(
     refuse_overwriting(found, json_path, pictures.folders)
     pictures.make_folders()
     json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
+    show_any_name()
     failures, told_of_no_mask = 0, False
     with click.progressbar(found, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         for path in bar:
@@ -147,6 +149,48 @@ def predict(
     if failures:
         click.echo(f"{failures} of {len(found)} could not be read.", err=True)
         ctx.exit(2)
+
+
+@main.command(epilog=NOT_A_DEVICE)
+@click.argument("paths", metavar="STUDY...", nargs=-1, required=True)
+@click.option("--series", "wanted", default="", metavar="N", help="Read this one: its number as listed, or its UID.")
+@click.option("--model", "model_name", default="reader", show_default=True, metavar="NAME", help="See `models`.")
+@click.option("--json", "json_path", type=JsonFile, help="Write one JSON object; - is stdout.")
+@click.pass_context
+def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: str, json_path: Path | None) -> None:
+    """Read a whole study: a folder, a ZIP archive, a NIfTI volume or files, of one patient.
+
+    Lists the series and says which one is read and why: axial, without contrast, a soft kernel, the head. Slices are
+    ordered by their positions and counted from the feet. Exits with 0 when a series was read and 2 when none was.
+    """
+    import model
+    from hemoscope.results.study import study_record
+    from hemoscope.studies import read_studies, read_volume, received
+
+    reader = model.load(model_name)
+    refuse_overwriting(list(list_files(paths)), json_path, ())
+    json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
+    show_any_name()
+    try:
+        with received(paths) as files:
+            with progress_of("Looking") as progress:
+                studies = read_studies(files, progress)
+            if json_file is None:
+                tell_candidates(studies)
+            picked = studies.pick(wanted)
+            with progress_of("Opening") as progress:
+                volume = read_volume(picked, progress=progress)
+        with progress_of("Reading") as progress:
+            found = reader.read(volume.scan, progress)
+    except BadScan as error:
+        if json_file is not None:
+            json_file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
+        click.echo(f"Not read: {error}", err=True)
+        ctx.exit(2)
+    if json_file is None:
+        tell_study(picked, volume, found)
+    else:
+        json_file.write(json.dumps(study_record(paths, studies, picked, volume, found)) + "\n")
 
 
 @main.command(epilog=NOT_A_DEVICE)
@@ -231,6 +275,12 @@ def models() -> None:
         raise click.ClickException("\n".join(problems))
 
 
+def show_any_name() -> None:
+    """Let stdout and stderr take names that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 def open_json(path: Path) -> IO[str]:
     """Open the file of `--json` for writing; `-` is stdout.
 
@@ -295,6 +345,60 @@ def line(said: dict[str, Any]) -> str:
     likely = [f"{name} {probabilities[name]:.2f}" for name in SUBTYPES if (probabilities[name] or 0) >= 0.5]
     subtypes = f": {', '.join(likely)}" if likely and said["finding"] != "none" else ""
     return f"{said['finding']:<10} {probabilities[ANY]:.2f} {area:>12}  {path}{subtypes}"
+
+
+@contextmanager
+def progress_of(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr that is told how many of how many are done."""
+    with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def tell_bar(done: int, whole: int) -> None:
+            bar.length = whole
+            bar.update(done - bar.pos)
+
+        yield tell_bar
+
+
+def tell_candidates(studies: "Studies") -> None:
+    """The series for people, with what becomes of each, and the files that are not read."""
+    for study in studies.studies:
+        if len(studies.studies) > 1:
+            click.echo(f"study of {study.facts.study_date or 'an unknown date'}: {study.facts.study_description}")
+        for one in study.candidates:
+            verdict = "read" if one.chosen else "can be picked" if one.readable else "left out"
+            named = one.series.facts.series_description or one.series.kernel or "unnamed"
+            click.echo(f"series {one.key:<4} {verdict:<13} {named}: {one.reason}")
+    for file in (*studies.left_out, *(file for one in studies.candidates if one.stack for file in one.series.left_out)):
+        click.echo(f"{file.name}: {file.reason}", err=True)
+    for note in studies.notes:
+        click.echo(note, err=True)
+
+
+def tell_study(picked: "Candidate", volume: "Volume", found: Findings) -> None:
+    """The reading for people: finding, subtypes, where to look first, and the geometry."""
+    from hemoscope.results.study import look_first
+
+    probabilities = found.probabilities
+    likely = [f"{name} {probabilities[name]:.2f}" for name in SUBTYPES if (probabilities[name] or 0) >= 0.5]
+    subtypes = f": {', '.join(likely)}" if likely and found.finding != "none" else ""
+    click.echo(f"\nSeries {picked.key}: {found.finding}, {ANY} {probabilities[ANY]:.2f}{subtypes}")
+    for index in look_first(found):
+        one = found.slices[index]
+        click.echo(f"  look at {where(volume, index)}: {one.finding}, {one.probabilities[ANY]:.2f}")
+    click.echo(f"{len(volume.slices)} slices, counted from the feet.")
+    for note in found.notes:
+        click.echo(note)
+    for file in volume.left_out:
+        click.echo(f"{file.name}: {file.reason}", err=True)
+    click.echo(NOT_A_DEVICE, err=True)
+
+
+def where(volume: "Volume", index: int) -> str:
+    """The stored slices behind a slice of the scan, counted from 1, and their height in patient coordinates."""
+    stored = range(index, index + 1) if volume.slabs is None else volume.slabs.slices(index)
+    place = f"slice {stored[0] + 1}" if len(stored) == 1 else f"slices {stored[0] + 1} to {stored[-1] + 1}"
+    positions = volume.scan.positions_mm
+    return place if positions is None else f"{place} (z {positions[index][2]:.1f} mm)"
 
 
 def port_is_free(host: str, port: int) -> bool:

@@ -55,8 +55,12 @@ class Reader(ABC):
     def misfits(self, scan: Scan) -> Sequence[str]:
         """In what the scan differs from what the model was trained on, in sentences."""
 
-    def read(self, scan: Scan) -> Findings:
+    def read(self, scan: Scan, progress: Callable[[int, int], object] | None = None) -> Findings:
         """Read every slice of a scan.
+
+        Args:
+            scan: at most `SLICES_AT_MOST` slices.
+            progress: told how many slices of how many are done; what it raises ends the reading.
 
         Raises:
             BadScan: if the scan has more slices than are read at once.
@@ -68,6 +72,8 @@ class Reader(ABC):
             found, spent = self.read_slice(scan, index)
             slices.append(found)
             timings += spent
+            if progress is not None:
+                progress(index + 1, len(scan.hu))
         probabilities = largest_probabilities(slices)
         finding = self.manifest.rule.decide(probabilities[ANY] or 0.0)
         areas_px = [one.area_px for one in slices if one.area_px is not None]

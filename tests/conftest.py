@@ -1,6 +1,7 @@
 """Fixtures that tests of several parts share: the real data, and a reader that needs no weights."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,8 +43,10 @@ class BrightReader:
         self.gives_mask = True
         self.tells_subtypes = False
 
-    def read(self, scan: Scan) -> Findings:
+    def read(self, scan: Scan, progress: Callable[[int, int], object] | None = None) -> Findings:
         self.scans.append(scan)
+        if progress is not None:
+            progress(len(scan.hu), len(scan.hu))
         slices = tuple(self._slice(scan, index) for index in range(len(scan.hu)))
         bleeds = any(found.area_px for found in slices)
         areas = [found.area_mm2 for found in slices if found.area_mm2 is not None]

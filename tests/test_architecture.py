@@ -125,6 +125,7 @@ EXTRAS = {
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
+    "skimage": "scikit-image",
     "openjpeg": "pylibjpeg-openjpeg",
     "jpeg_ls": "pyjpegls",
     "tensorflow": "tensorflow-cpu",

@@ -54,7 +54,7 @@ def run(monkeypatch: pytest.MonkeyPatch, bright_reader):
     monkeypatch.setattr(model, "load", load)
 
     def run_command(*arguments: object) -> Result:
-        named = ["--model", "bright"] if arguments[0] == "predict" and "--model" not in arguments else []
+        named = ["--model", "bright"] if arguments[0] in ("predict", "read") and "--model" not in arguments else []
         result = CliRunner().invoke(cli.main, [*map(str, arguments), *named])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result

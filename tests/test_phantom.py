@@ -255,6 +255,7 @@ def test_bleeds_that_make_no_sense_are_refused(bleed, message):
         ({"spacing_mm": 0}, "pixel spacing"),
         ({"slice_spacing_mm": -1}, "slice spacing"),
         ({"tilt_degrees": 45}, "tilt"),
+        ({"midline_shift_mm": 25}, "midline shift"),
         ({"noise_hu": -1}, "noise"),
         ({"seed": -1}, "seed"),
     ],
@@ -385,3 +386,25 @@ def test_sample_slices_differ_by_the_blood_on_the_left():
     brighter = cv2.morphologyEx(brighter.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     assert brighter.sum() * 0.45**2 == pytest.approx(800, rel=0.15)  # 4 ml in a slice of 5 mm
     assert np.nonzero(brighter)[1].min() > 256
+
+
+def test_a_midline_can_be_shifted_without_a_bleed():
+    plain, shifted = (make_phantom(**SMALL, noise_hu=0, midline_shift_mm=shift) for shift in (0, 9.8))
+    assert plain.push_mm == 0
+    # The slice's middle lies 22.5 mm above the origin, the skull's top 78 mm: 9.8 mm become 0.917 of that there.
+    assert shifted.midline_shift_mm(4) == pytest.approx(9.8 * (1 - (22.5 / 78) ** 2))
+    middle = plain.scan.hu[4, 70:90, 65:95]
+    unlike = [np.abs(shifted.scan.hu[4, 70:90, 65 + px : 95 + px] - middle).mean() for px in range(12)]
+    assert np.argmin(unlike) * 1.4 == pytest.approx(shifted.midline_shift_mm(4), abs=1.4)
+
+
+def test_a_bleeds_push_and_an_asked_shift_add_up():
+    pushed = make_phantom([Bleed("subdural", 20, side="left")], **SMALL, midline_shift_mm=-3)
+    assert pushed.push_mm == pytest.approx(-5)
+
+
+def test_only_an_asked_shift_changes_the_series():
+    same, shifted = (make_phantom(**SMALL | {"slices": 1}, midline_shift_mm=shift) for shift in (0, 2))
+    plain = make_phantom(**SMALL | {"slices": 1})
+    assert same.scan.facts == plain.scan.facts
+    assert shifted.scan.facts.series_uid != plain.scan.facts.series_uid

@@ -2,7 +2,7 @@
 
 In: samples and a `Preprocess`. Out: uint8 pixels (n, size, size, channels) exactly as `Preprocess.pixels` gives them,
 target maps (n, size, size) in the codes of `datasets.sample`, and the subtypes that the blood may have. Memory stays
-bounded: the arrays live on disk.
+bounded: the arrays live on disk. Of slices that are made, it is kept which of them can be.
 Files that cannot be read are counted, named in the log, and skipped.
 """
 
@@ -84,6 +84,31 @@ def prepare(
         candidates=np.load(place / "candidates.npy", mmap_mode="r")[: len(read)],
         skipped=len(samples) - len(read),
     )
+
+
+class KnownFits:
+    """Which made slices can be made, kept below the caches' folder: to try each out takes a tenth of a second.
+
+    Args:
+        folder: where caches live; answers of other code than today's are not taken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"fits_{_code()[:16]}.json"
+        self.answers: dict[str, bool] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+
+    def __call__(self, one: Sample) -> bool:
+        """Whether `one` can be made, see `synthesis.can_be_made`."""
+        if one.key not in self.answers:
+            self.answers[one.key] = synthesis.can_be_made(one)
+        return self.answers[one.key]
+
+    def save(self) -> None:
+        """Write the answers for the next training."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.answers))
+        partial.rename(self.path)
 
 
 def _code() -> str:

@@ -12,7 +12,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from hemoscope.labels import CLASSES
 from training import checkpoints
 from training.augment import Augment
 from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_draws
-from training.cache import Prepared, prepare
+from training.cache import KnownFits, Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
 from training.datasets.pasting import pasted_samples
@@ -104,8 +104,7 @@ def _train(
     learnt = usable(sides.train, config, config.outline_boxes)
     if config.teacher:
         learnt = engine.in_turn(taught_samples)(learnt, config.teacher, fold, runs)
-    learnt += synthetic_samples(sides.train, config.synthetic, config.seed)
-    learnt += pasted_samples(sides.train, config.pasted, config.seed)
+    learnt += engine.in_turn(_made_samples)(sides.train, config, cache)
     train_set = engine.in_turn(prepare)(learnt, preprocess, cache, 2, config.outline_boxes)
     network = build(config)
     validation = None
@@ -188,6 +187,17 @@ def load_split(config: TrainConfig, fold: Fold, data: Path, runs: Path) -> Any:
         sets = [name for name in LOADERS if (data / name).is_dir()]
         make_folds(load_samples(data, sets), unit=config.split).write(path)
     return _folds(config, runs).split(load_samples(data, config.sets), fold)
+
+
+def _made_samples(samples: Sequence[Sample], config: TrainConfig, cache: Path) -> list[Sample]:
+    """The slices with drawn and with pasted bleeds that the configuration asks for."""
+    fits = KnownFits(cache)
+    made = [
+        *synthetic_samples(samples, config.synthetic, config.seed, fits),
+        *pasted_samples(samples, config.pasted, config.seed, fits),
+    ]
+    fits.save()
+    return made
 
 
 def _folds(config: TrainConfig, runs: Path) -> Folds:

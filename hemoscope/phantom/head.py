@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import BadRequest
 from hemoscope.labels import SUBTYPES
-from hemoscope.phantom.anatomy import Field, Variation, fields, tissue_hu
+from hemoscope.phantom.anatomy import ABOVE_MM, Field, Variation, fields, tissue_hu
 from hemoscope.phantom.bleeds import EDEMA_HU, EDEMA_REACH, Bleed, first_voxels, rank
 from hemoscope.phantom.geometry import Geometry
 from hemoscope.scan import Scan, ScanFacts
@@ -36,6 +36,7 @@ class Phantom:
         bleeds: as asked for.
         noise_hu: standard deviation of the noise.
         seed: of anatomy and noise.
+        push_mm: how far the brain is pushed to the patient's left at the origin, by the bleeds and by what was asked.
     """
 
     scan: Scan
@@ -44,10 +45,15 @@ class Phantom:
     bleeds: tuple[Bleed, ...]
     noise_hu: float
     seed: int
+    push_mm: float
 
     def volume_ml(self, subtype: str) -> float:
         """The volume of one subtype that was drawn, from the voxels."""
         return int((self.labels == 1 + SUBTYPES.index(subtype)).sum()) * self.geometry.voxel_ml
+
+    def midline_shift_mm(self, index: int) -> float:
+        """How far the brain's middle lies to the patient's left of the skull's, at the origin's level of one slice."""
+        return self.push_mm * max(1 - (self.geometry.middle_z_mm(index) / ABOVE_MM) ** 2, 0.0)
 
     def slice(self, index: int) -> Scan:
         """One slice as a scan of its own.
@@ -73,6 +79,7 @@ def make_phantom(
     slice_spacing_mm: float = 5.0,
     noise_hu: float = 3.0,
     tilt_degrees: float = 0.0,
+    midline_shift_mm: float = 0.0,
     seed: int = 0,
 ) -> Phantom:
     """Draw a head with bleeds.
@@ -84,15 +91,17 @@ def make_phantom(
         slice_spacing_mm: the table's feed from slice to slice.
         noise_hu: standard deviation.
         tilt_degrees: of the gantry, within ±30.
+        midline_shift_mm: how far the middle of the brain is pushed to the patient's left (below 0 to the right, within
+            ±20), besides what the bleeds push; less towards the skull, see `Phantom.midline_shift_mm`.
         seed: of anatomy and noise, 0 or more.
 
     Raises:
-        BadRequest: for a grid, tilt, noise or seed out of range, or more blood than there is room for.
+        BadRequest: for a grid, tilt, shift, noise or seed out of range, or more blood than there is room for.
     """
     geometry = Geometry(slices, rows, columns, spacing_mm, slice_spacing_mm, tilt_degrees)
-    _check(geometry, noise_hu, seed)
+    _check(geometry, noise_hu, midline_shift_mm, seed)
     variation = Variation.drawn(np.random.default_rng([seed, 0]))
-    push_mm = sum(bleed.push_mm for bleed in bleeds)
+    push_mm = midline_shift_mm + sum(bleed.push_mm for bleed in bleeds)
     hu = np.empty((slices, rows, columns), np.float32)
     ranks = [np.empty_like(hu) for _ in bleeds]
     for index in range(slices):
@@ -110,9 +119,11 @@ def make_phantom(
         positions_mm=tuple(geometry.position_mm(index) for index in range(slices)),
         orientation=geometry.orientation,
         slice_thickness_mm=slice_spacing_mm,
-        facts=_facts(repr((geometry, tuple(bleeds), noise_hu, seed))),
+        facts=_facts(
+            repr((geometry, tuple(bleeds), noise_hu, seed)) + (f" {midline_shift_mm}" * (midline_shift_mm != 0))
+        ),
     )
-    return Phantom(scan, labels, geometry, tuple(bleeds), noise_hu, seed)
+    return Phantom(scan, labels, geometry, tuple(bleeds), noise_hu, seed, push_mm)
 
 
 def uid(*parts: object) -> str:
@@ -165,7 +176,7 @@ def _scanned(hu: Field, spacing_mm: float, noise_hu: float, random: np.random.Ge
     return np.clip(np.rint(blurred), LOWEST_HU, HIGHEST_HU).astype(np.float32)
 
 
-def _check(geometry: Geometry, noise_hu: float, seed: int) -> None:
+def _check(geometry: Geometry, noise_hu: float, midline_shift_mm: float, seed: int) -> None:
     limits = (
         ("slices", geometry.slices, 1, 400),
         ("rows", geometry.rows, 16, 2048),
@@ -173,6 +184,7 @@ def _check(geometry: Geometry, noise_hu: float, seed: int) -> None:
         ("the pixel spacing in mm", geometry.spacing_mm, 0.1, 10),
         ("the slice spacing in mm", geometry.slice_spacing_mm, 0.1, 50),
         ("the tilt in degrees", geometry.tilt_degrees, -30, 30),
+        ("the midline shift in mm", midline_shift_mm, -20, 20),
         ("the noise in HU", noise_hu, 0, 100),
         ("the seed", seed, 0, 2**32 - 1),
     )

@@ -4,13 +4,15 @@ In: the bytes of one DICOM file (CT Image Storage or Enhanced CT). Out: a calibr
 spacing, place and study; or `BadScan` with a sentence that names the tag.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hemoscope.errors import BadScan
 from hemoscope.readers.elements import Header, as_numbers, parse, value_of
-from hemoscope.readers.frames import Layout, compressed_frames, native_frames
+from hemoscope.readers.frames import Frame, Layout, compressed_frames, native_frames
 from hemoscope.readers.geometry import Geometry, geometry_of
 from hemoscope.readers.hounsfield import HIGHEST_HU, LOWEST_HU, Doubts, Rescale, hounsfield, is_tissue
 from hemoscope.readers.limits import MAX_PIXELS, refuse_absurd_size
@@ -20,6 +22,7 @@ from hemoscope.scan import Scan, ScanFacts
 
 _HEADS = ("HEAD", "BRAIN", "SKULL", "CRAN", "NEURO", "FACE", "ORBIT", "SINUS", "NECK", "EAR", "TEMPORAL")
 _COMPRESSED_SYNTAXES = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
+DAMAGED = "The DICOM file is damaged: its data elements cannot be followed."
 _LOSSY_NOTE = "The pixels went through lossy compression, which can blur or hide small and faint bleeds."
 _FACTS = {
     "patient_id": "PatientID",
@@ -65,23 +68,73 @@ def read_dicom(data: bytes, max_pixels: int = MAX_PIXELS) -> Scan:
     Raises:
         BadScan: for anything but a CT slice with whole pixels and a rescale to Hounsfield units.
     """
+    described = _described(data, max_pixels)
+    layout = described.layout
+    hu = np.empty((layout.frames, layout.rows, layout.columns), np.float32)
+    return _decoded(described, enumerate(_frames(described)), hu, described.geometry.positions_mm)
+
+
+def read_frames(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Scan]:
+    """Read one DICOM file frame by frame, in the stored order: scans of one slice, decoded when they are asked for.
+
+    Args:
+        data: the file.
+        max_pixels: refuse more pixels than this in all frames together, before decoding.
+
+    Raises:
+        BadScan: as `read_dicom`; of the frames' pixels when a frame is asked for.
+    """
+    described = _described(data, max_pixels)
+    layout, places = described.layout, described.geometry.positions_mm
+    for index, frame in enumerate(_frames(described)):
+        hu = np.empty((1, layout.rows, layout.columns), np.float32)
+        yield _decoded(described, [(index, frame)], hu, None if places is None else places[index : index + 1])
+
+
+def study_facts(header: Header) -> ScanFacts:
+    """What the header says of patient, study and series."""
+    return ScanFacts(**{field.name: header.text(_FACTS[field.name]) for field in fields(ScanFacts)})
+
+
+def states_contrast(header: Header) -> bool:
+    """Whether Contrast/Bolus Agent (0018,0010) names one, or its sequence (0018,0012) in enhanced images does."""
+    named = header.text("ContrastBolusAgent").upper() not in ("", "NONE", "NO")
+    return named or bool(value_of(header.dataset, "ContrastBolusAgentSequence"))
+
+
+def names_head(body_part: str) -> bool:
+    """Whether a body part, in capitals, is part of the head."""
+    return any(head in body_part for head in _HEADS)
+
+
+def _described(data: bytes, max_pixels: int) -> _Described:
     with quiet():
         try:
             header = parse(data, max_pixels * 2 + 16 * 2**20)
             refuse_other_objects(header)
-            described = _describe(header, max_pixels)
+            return _describe(header, max_pixels)
         except BadScan:
             raise
         except Exception:
             # pydicom raises anything for damaged bytes, and its words quote values of the header.
-            raise BadScan("The DICOM file is damaged: its data elements cannot be followed.") from None
-    layout = described.layout
+            raise BadScan(DAMAGED) from None
+
+
+def _frames(described: _Described) -> Iterator[Frame]:
+    return (compressed_frames if described.compressed else native_frames)(described.pixel_data, described.layout)
+
+
+def _decoded(
+    described: _Described,
+    frames: Iterable[tuple[int, Frame]],
+    hu: NDArray[np.float32],
+    positions_mm: tuple[tuple[float, float, float], ...] | None,
+) -> Scan:
+    """Write the numbered frames into `hu`, one after the other, and say what is doubtful about them."""
     doubts, notes = Doubts(), list(described.notes)
-    frames = (compressed_frames if described.compressed else native_frames)(described.pixel_data, layout)
-    hu = np.empty((layout.frames, layout.rows, layout.columns), np.float32)
     lossy = sign_from_stream = False
-    for index, frame in enumerate(frames):
-        hounsfield(frame, described.rescales[index], described.padding, hu[index], doubts)
+    for place, (index, frame) in enumerate(frames):
+        hounsfield(frame, described.rescales[index], described.padding, hu[place], doubts)
         lossy, sign_from_stream = lossy or frame.lossy, sign_from_stream or frame.sign_from_stream
     _refuse_implausible(described, doubts)
     if lossy and _LOSSY_NOTE not in notes:
@@ -94,7 +147,7 @@ def read_dicom(data: bytes, max_pixels: int = MAX_PIXELS) -> Scan:
         hu=hu,
         calibrated=True,
         spacing_mm=described.geometry.spacing_mm,
-        positions_mm=described.geometry.positions_mm,
+        positions_mm=positions_mm,
         orientation=described.geometry.orientation,
         slice_thickness_mm=described.geometry.slice_thickness_mm,
         instance_uids=(described.instance_uid,) * len(hu) if described.instance_uid else None,
@@ -123,7 +176,7 @@ def _describe(header: Header, max_pixels: int) -> _Described:
         geometry=geometry_of(header, layout.frames),
         instance_uid=header.text("SOPInstanceUID"),
         frame_of_reference_uid=header.text("FrameOfReferenceUID"),
-        facts=ScanFacts(**{field.name: header.text(_FACTS[field.name]) for field in fields(ScanFacts)}),
+        facts=study_facts(header),
         notes=tuple(notes),
         inverted=header.text("PhotometricInterpretation").upper() == "MONOCHROME1",
         pixel_data=pixel_data,
@@ -199,10 +252,10 @@ def _study_notes(header: Header) -> list[str]:
     notes = []
     if header.text("LossyImageCompression") == "01":
         notes.append(_LOSSY_NOTE)
-    if header.text("ContrastBolusAgent").upper() not in ("", "NONE", "NO"):
+    if states_contrast(header):
         notes.append("Contrast medium was given (0018,0010): it can look like blood.")
     body_part = header.text("BodyPartExamined").upper()
-    if body_part and not any(head in body_part for head in _HEADS):
+    if body_part and not names_head(body_part):
         notes.append("Body Part Examined (0018,0015) names no part of the head; the models know heads only.")
     return notes
 

@@ -6,6 +6,7 @@ accessors never raise: a value that is missing, empty or malformed is None or ""
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -33,6 +34,7 @@ _KEYWORDS = (
     *("RescaleType", "LossyImageCompression", "DirectoryRecordSequence", "SharedFunctionalGroupsSequence"),
     *("PerFrameFunctionalGroupsSequence", "FloatPixelData", "DoubleFloatPixelData", "PixelData"),
 )
+_FIRST_OF_PIXELS = Tag("FloatPixelData")  # (7FE0,0008); Pixel Data is (7FE0,0010)
 _TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
 
 
@@ -117,6 +119,34 @@ class Header:
         return found
 
 
+def parse_head(head: bytes) -> Header | None:
+    """Parse the beginning of a DICOM file, up to its pixels.
+
+    Args:
+        head: the first bytes of the file.
+
+    Returns:
+        The elements before the pixels, and in place of the pixels an element without a value: `has` and
+        `refuse_other_objects` answer as for the whole file. None where the beginning does not tell, because it ends
+        before the pixels do begin, is deflated, or cannot be followed: then the whole file must be parsed.
+    """
+    reached: list[BaseTag] = []
+
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if tag >= _FIRST_OF_PIXELS:
+            reached.append(tag)
+        return bool(reached)
+
+    try:
+        header = _parsed(head, 0, at_pixels)
+    except Exception:
+        return None  # pydicom raises anything where bytes end early
+    if header.syntax == DEFLATED or not reached or reached[0].group != _FIRST_OF_PIXELS.group:
+        return None
+    header.dataset.add_new(reached[0], "OW", b"")
+    return header
+
+
 def parse(data: bytes, max_bytes: int) -> Header:
     """Parse a DICOM file.
 
@@ -128,6 +158,10 @@ def parse(data: bytes, max_bytes: int) -> Header:
         BadScan: where the file is cut off, or inflates to more than `max_bytes`.
         Exception: whatever pydicom raises for damaged bytes.
     """
+    return _parsed(data, max_bytes, None)
+
+
+def _parsed(data: bytes, max_bytes: int, stop_when: Callable[[BaseTag, str | None, int], bool] | None) -> Header:
     start = 132 if data[128:132] == b"DICM" else start_of_elements(data) or 0
     stream = BytesIO(data)
     stream.seek(start)
@@ -145,7 +179,7 @@ def parse(data: bytes, max_bytes: int) -> Header:
         raise BadScan("The DICOM file is cut off: no data element follows the file meta information.")
     # By content, whatever the syntax says: groups are small numbers, so the zero byte shows the order.
     little_endian = not (head[0] == 0 and head[1] != 0)
-    dataset = read_dataset(stream, not is_explicit(head, 0), little_endian, stop_when=None, specific_tags=_TAGS)
+    dataset = read_dataset(stream, not is_explicit(head, 0), little_endian, stop_when=stop_when, specific_tags=_TAGS)
     if not dataset:
         raise BadScan("The DICOM file is cut off or damaged: its data elements cannot be followed.")
     return Header(dataset, syntax, file_meta.text("MediaStorageSOPClassUID"), little_endian)

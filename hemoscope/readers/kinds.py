@@ -95,18 +95,23 @@ def _refusal(data: bytes, name: str) -> str:
     for offset, magic, description in _KNOWN_OTHERS:
         if data[offset : offset + len(magic)] == magic:
             return f"{this} is {description}. {READABLE}."
-    if _is_nifti(data):
-        return f"{this} is a NIfTI volume: a later release reads it. {READABLE}."
-    if data[:2] == b"\x1f\x8b":
-        if _is_nifti(_gunzipped_head(data)):
-            return f"{this} is a compressed NIfTI volume: a later release reads it. {READABLE}."
+    if is_nifti(data):
+        packed = "compressed " if is_gzip(data) else ""
+        return f"{this} is a {packed}NIfTI volume, a whole study: `hemoscope read` reads it. {READABLE}."
+    if is_gzip(data):
         return f"{this} is compressed with gzip: unpack it and choose the slices. {READABLE}."
     if _is_text(data[:4096]):
         return f"{this} is text, not an image. {READABLE}."
     return f"{this} is not a known kind of image: it starts with no DICOM or picture signature. {READABLE}."
 
 
-def _is_nifti(head: bytes) -> bool:
+def is_gzip(data: bytes) -> bool:
+    return data[:2] == b"\x1f\x8b"
+
+
+def is_nifti(data: bytes) -> bool:
+    """Whether a file of these first bytes is a NIfTI volume, compressed with gzip or not."""
+    head = _gunzipped_head(data) if is_gzip(data) else data
     # https://nifti.nimh.nih.gov/nifti-1 and nifti-2: the magic ends the header of 348 bytes, or follows its size of 540
     return head[344:348] in (b"n+1\x00", b"ni1\x00") or head[4:8] in (b"n+2\x00", b"ni2\x00")
 

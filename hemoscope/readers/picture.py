@@ -137,15 +137,16 @@ def _grey_8_bit(picture: Image.Image) -> NDArray[np.uint8]:
     if upright.mode == "L" and not transparent:
         return np.asarray(upright, np.uint8)
     channels = np.asarray(upright.convert("RGBA" if transparent else "RGB"))
-    colours = channels[..., :3].astype(np.int16)
-    alpha = channels[..., 3] if transparent else np.full(colours.shape[:2], 255, np.uint8)
-    spread = (colours.max(axis=-1) - colours.min(axis=-1)) * (alpha > 0)
-    coloured = float(np.mean(spread > _SPREAD))
+    # Channel by channel: along an axis of three numpy takes eight times as long.
+    red, green, blue = (channels[..., place].astype(np.int16) for place in range(3))
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    shown = channels[..., 3] if transparent else np.uint8(255)
+    coloured = float(np.mean((spread > _SPREAD) & (shown > 0)))
     if coloured > _COLOURED:
         raise BadScan(
             f"The picture has colours: in {100 * coloured:.1f} % of its pixels red, green and blue differ. A CT slice "
             "is grey; save it without marks and colour maps."
         )
     # Transparent pixels are shown on black, which is air.
-    grey = np.rint(colours.mean(axis=-1) * (alpha / 255.0))
+    grey = np.rint((red + green + blue) / 3 * (shown / 255.0))
     return np.asarray(grey, np.uint8)

@@ -16,7 +16,7 @@ class _Nothing(logging.Filter):
 
 
 _NOTHING = _Nothing()
-_LOGGERS = ("pydicom", "PIL", "PIL.TiffImagePlugin", "PIL.PngImagePlugin")
+_LOGGERS = ("pydicom", "PIL", "PIL.TiffImagePlugin", "PIL.PngImagePlugin", "nibabel", "nibabel.global")
 
 
 class _Silence:

@@ -4,6 +4,8 @@ In: a path as the user wrote it, and `Findings` or the sentence of an error. Out
 the command line's output. Keys are added in later versions, never renamed or taken away.
 """
 
+from collections.abc import Mapping
+
 from hemoscope.findings import Findings
 from hemoscope.labels import CLASSES
 
@@ -21,12 +23,11 @@ def record(path: str, findings: Findings) -> dict[str, object]:
         the pixel spacing is unknown), `subtype_areas_px` (the mask's pixels by subtype, null where the model does not
         tell them apart by pixel), `seconds`, `notes` (what the reader does not know of the input, in sentences).
     """
-    probabilities = {name: _rounded(findings.probabilities.get(name), 6) for name in CLASSES}
     return {
         "path": path,
         "model": findings.model,
         "version": findings.version,
-        "probabilities": probabilities,
+        "probabilities": rounded_probabilities(findings.probabilities),
         "finding": findings.finding,
         "area_px": None if findings.area_px is None else int(findings.area_px),
         "area_mm2": _rounded(findings.area_mm2, 2),
@@ -39,6 +40,11 @@ def record(path: str, findings: Findings) -> dict[str, object]:
 def failure(path: str, message: str) -> dict[str, object]:
     """What is said of an input that could not be read: its path and the error's sentence."""
     return {"path": path, "error": message}
+
+
+def rounded_probabilities(probabilities: Mapping[str, float | None]) -> dict[str, float | None]:
+    """All six classes in their order, with six decimals; None for one that is not assessed."""
+    return {name: _rounded(probabilities.get(name), 6) for name in CLASSES}
 
 
 def _rounded(value: float | None, decimals: int) -> float | None:

@@ -16,7 +16,7 @@ US = r"Modality \(0008,0060\) is US"
 OTHER = r"Modality \(0008,0060\) is OT"
 LOCALIZER = r"Image Type \(0008,0008\) holds LOCALIZER"
 DICOMDIR = "DICOMDIR, a list of files"
-NIFTI = "compressed NIfTI volume: a later release"
+NIFTI = "compressed NIfTI volume, a whole study"
 MASK = r"only 2 different values \(0, 1\): this is a mask"
 
 

@@ -16,10 +16,11 @@ from hemoscope.readers import read_file
 from hemoscope.scan import BRAIN, Window
 from training import cache
 from training.batches import Batches, Draw
-from training.cache import prepare
+from training.cache import KnownFits, prepare
 from training.configs import CONFIGS, READER_WINDOWS
 from training.datasets import load_samples
 from training.datasets.sample import BLOOD, IN_BOX, NO_BLOOD, NOT_KNOWN, Box, Sample
+from training.datasets.synthesis import synthetic_samples
 
 FREE, UNKNOWN_PLACE = (0.0,) * 6, (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 SMALL = Preprocess(32, READER_WINDOWS, frame="head")
@@ -192,3 +193,21 @@ def test_a_set_larger_than_what_is_read_ahead_keeps_its_order(samples, tmp_path,
     prepared = prepare(samples, SMALL, tmp_path, workers=3)
     for index, sample in enumerate(samples):
         assert (prepared.pixels[index] == SMALL.pixels(sample.scan(), 0)[0]).all()
+
+
+def test_a_slice_is_tried_out_once_and_the_next_training_draws_the_same(samples, tmp_path, monkeypatch):
+    fits = KnownFits(tmp_path / "cache")
+    drawn = synthetic_samples(samples, 5, 1, fits)
+    assert [one.key for one in drawn] == [one.key for one in synthetic_samples(samples, 5, 1)]
+    assert drawn and all(fits.answers[one.key] for one in drawn)
+    fits.save()
+    monkeypatch.setattr(cache.synthesis, "can_be_made", lambda one: pytest.fail(f"{one.key} is tried out again"))
+    assert synthetic_samples(samples, 5, 1, KnownFits(tmp_path / "cache")) == drawn
+
+
+def test_what_other_code_could_make_is_not_taken_for_known(samples, tmp_path, monkeypatch):
+    fits = KnownFits(tmp_path)
+    synthetic_samples(samples, 5, 1, fits)
+    fits.save()
+    monkeypatch.setattr(cache, "_code", lambda: "other code")
+    assert KnownFits(tmp_path).answers == {}

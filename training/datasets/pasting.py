@@ -10,7 +10,7 @@ brain it was. Blood in ventricles and sulci is not pasted, for those of two peop
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hemoscope.errors import BadData, BadScan
+from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
 from hemoscope.scan import Scan
 from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import BLOOD, NO_BLOOD, Sample
-from training.datasets.synthesis import FAINTEST_HU, SMALLEST_BLEED_MM2, Head, LoneSample, find_head
+from training.datasets.synthesis import FAINTEST_HU, SMALLEST_BLEED_MM2, Head, LoneSample, can_be_made, find_head
 
 SOURCE = "pasted"
 KINDS = ("epidural", "intraparenchymal", "subdural")
@@ -84,13 +84,16 @@ def _pasted_scan(one: PastedSample) -> tuple[Scan, NDArray[np.bool_]]:
     return replace(scan, hu=hu[None]), blood
 
 
-def pasted_samples(samples: Sequence[Sample], count: int, seed: int) -> list[PastedSample]:
+def pasted_samples(
+    samples: Sequence[Sample], count: int, seed: int, fits: Callable[[Sample], bool] = can_be_made
+) -> list[PastedSample]:
     """`count` slices with pasted bleeds, every subtype that has donors as often; fewer if they fit too badly.
 
     Args:
         samples: slices of training patients, donors and hosts among them.
         count: how many are wanted.
         seed: of choice and pasting.
+        fits: as of `synthesis.synthetic_samples`.
     """
     hosts = [sample for sample in samples if sample.labels[0] == 0 and sample.mask is None]
     donors = {kind: [sample for sample in samples if kind_of(sample) == kind] for kind in KINDS}
@@ -102,12 +105,9 @@ def pasted_samples(samples: Sequence[Sample], count: int, seed: int) -> list[Pas
         for _ in range(TRIES):
             host, donor = (choice[int(generator.integers(len(choice)))] for choice in (hosts, possible))
             one = _pasted(host, donor, int(generator.integers(2**31)))
-            try:
-                one.scan()
-            except (BadScan, BadData):
-                continue
-            found.append(one)
-            break
+            if fits(one):
+                found.append(one)
+                break
     return found
 
 

@@ -14,6 +14,7 @@ Pictures have no pixel spacing: lengths take the skull's inside for a disc of 70
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -100,37 +101,56 @@ class SyntheticSample(LoneSample):
             BadScan: if the file cannot be read.
             BadData: if there is no room for the bleeds.
         """
-        return self._drawn()[0]
+        return _drawn_scan(self)[0]
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """BLOOD where it was drawn, NO_BLOOD elsewhere."""
-        return np.where(self._drawn()[1] > 0, BLOOD, NO_BLOOD).astype(np.uint8)
+        return np.where(_drawn_scan(self)[1] > 0, BLOOD, NO_BLOOD).astype(np.uint8)
 
     def candidates(self, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The subtype that was drawn."""
-        return self._drawn()[1]
+        return _drawn_scan(self)[1]
 
-    def _drawn(self) -> tuple[Scan, NDArray[np.uint8]]:
-        scan = super().scan()
-        head = find_head(scan)
-        if head is None:
-            raise BadData(f"{self.key}: the skull encloses too little to draw a bleed in.")
-        drawn = draw_bleeds(head, self.kinds, np.random.default_rng(self.seed))
-        if drawn is None:
-            raise BadData(f"{self.key}: there is no room for {' and '.join(self.kinds)} bleeding.")
-        hu, subtypes = drawn
-        if scan.window is not None:
-            hu = np.clip(hu, scan.window.lowest_hu, scan.window.highest_hu)
-        return replace(scan, hu=hu[None]), subtypes
+    def slice_without(self) -> Scan:
+        """The slice as it is."""
+        return super().scan()
 
 
-def synthetic_samples(samples: Sequence[Sample], count: int, seed: int) -> list[SyntheticSample]:
+@lru_cache(maxsize=16)  # slice, target and subtypes are asked for one after the other
+def _drawn_scan(one: SyntheticSample) -> tuple[Scan, NDArray[np.uint8]]:
+    """The slice with its bleeds, and their subtypes; raises what `SyntheticSample.scan` does."""
+    scan = one.slice_without()
+    head = find_head(scan)
+    if head is None:
+        raise BadData(f"{one.key}: the skull encloses too little to draw a bleed in.")
+    drawn = draw_bleeds(head, one.kinds, np.random.default_rng(one.seed))
+    if drawn is None:
+        raise BadData(f"{one.key}: there is no room for {' and '.join(one.kinds)} bleeding.")
+    hu, subtypes = drawn
+    if scan.window is not None:
+        hu = np.clip(hu, scan.window.lowest_hu, scan.window.highest_hu)
+    return replace(scan, hu=hu[None]), subtypes
+
+
+def can_be_made(one: Sample) -> bool:
+    """Whether a slice's files can be read and there is room in it for what is put into it."""
+    try:
+        one.scan()
+    except (BadScan, BadData):
+        return False
+    return True
+
+
+def synthetic_samples(
+    samples: Sequence[Sample], count: int, seed: int, fits: Callable[[Sample], bool] = can_be_made
+) -> list[SyntheticSample]:
     """`count` slices with drawn bleeds, every subtype as often; fewer if the slices have too little room.
 
     Args:
         samples: slices of training patients; only those known to hold no blood are drawn into.
         count: how many are wanted.
         seed: of choice and drawing.
+        fits: whether a slice can be made; what is not known of it has to be tried out.
     """
     empty = [sample for sample in samples if sample.labels[0] == 0 and sample.mask is None]
     generator = np.random.default_rng(seed)
@@ -142,11 +162,7 @@ def synthetic_samples(samples: Sequence[Sample], count: int, seed: int) -> list[
         for _ in range(TRIES):
             base = empty[int(generator.integers(len(empty)))]
             one = _synthetic(base, tuple(wanted), int(generator.integers(2**31)))
-            try:
-                head = find_head(base.scan())
-            except BadScan:
-                continue  # it is counted where the slices themselves are prepared
-            if head is not None and draw_bleeds(head, one.kinds, np.random.default_rng(one.seed)) is not None:
+            if fits(one):
                 found.append(one)
                 break
     return found
