@@ -9,10 +9,12 @@ import pytest
 
 from hemoscope import render
 from hemoscope.labels import COLOURS
+from hemoscope.results.dicom_seg import segmentation
+from hemoscope.results.dicom_sr import Segmented, report
 from hemoscope.results.secondary_capture import OPACITY, captured, secondary_captures
 from hemoscope.results.sources import read_sources
 from hemoscope.scan import BRAIN
-from tests.results.made import PROVENANCE, blood_of, files_of, phantom, refuse_errors
+from tests.results.made import PROVENANCE, blood_of, files_of, findings_of, phantom, refuse_errors
 
 
 def captures(by_subtype: bool, flipped: bool = False) -> list[bytes]:
@@ -65,3 +67,13 @@ def test_the_same_input_gives_the_same_bytes_and_each_slice_its_own_uid() -> Non
     assert once == captures(by_subtype=True)
     assert len({pydicom.dcmread(BytesIO(data)).SOPInstanceUID for data in once}) == len(once)
     assert len({pydicom.dcmread(BytesIO(data)).SeriesInstanceUID for data in once}) == 1
+
+
+def test_nothing_is_logged_or_warned(caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
+    sources, blood = read_sources(files_of(phantom())), blood_of(phantom(), by_subtype=True)
+    with caplog.at_level("DEBUG"):
+        seg = segmentation(sources, blood, PROVENANCE)
+        report(sources, findings_of(blood), PROVENANCE, Segmented(blood, seg))
+        next(secondary_captures(sources, phantom().scan.hu, blood, PROVENANCE))
+    assert not caplog.records
+    assert not recwarn.list
