@@ -1,4 +1,4 @@
-"""Keeps the warnings of pydicom and Pillow away from users and logs: they quote values from headers.
+"""Keeps the warnings of pydicom, Pillow and highdicom away from users and logs: they quote values from headers.
 
 In: nothing. Out: a context in which those libraries are silent.
 """
@@ -16,7 +16,10 @@ class _Nothing(logging.Filter):
 
 
 _NOTHING = _Nothing()
-_LOGGERS = ("pydicom", "PIL", "PIL.TiffImagePlugin", "PIL.PngImagePlugin", "nibabel", "nibabel.global")
+_LOGGERS = (
+    *("pydicom", "PIL", "PIL.TiffImagePlugin", "PIL.PngImagePlugin", "nibabel", "nibabel.global"),
+    *("highdicom.base", "highdicom.image", "highdicom.seg.sop", "highdicom.sr.sop", "highdicom.sc.sop"),
+)
 
 
 class _Silence:
