@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -157,8 +158,21 @@ def predict(
 @click.option("--series", "wanted", default="", metavar="N", help="Read this one: its number as listed, or its UID.")
 @click.option("--model", "model_name", default="reader", show_default=True, metavar="NAME", help="See `models`.")
 @click.option("--json", "json_path", type=JsonFile, help="Write one JSON object; - is stdout.")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write DICOM SEG, SR, pictures, a NIfTI mask and JSON there.",
+)
 @click.pass_context
-def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: str, json_path: Path | None) -> None:
+def read(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    wanted: str,
+    model_name: str,
+    json_path: Path | None,
+    folder: Path | None,
+) -> None:
     """Read a whole study: a folder, a ZIP archive, a NIfTI volume or files, of one patient.
 
     Lists the series and says which one is read and why: axial, without contrast, a soft kernel, the head. Slices are
@@ -171,6 +185,8 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
 
     reader = model.load(model_name)
     refuse_overwriting(list(list_files(paths)), json_path, ())
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise BadRequest(f"{folder} is not empty; the results of a study get a folder of their own.")
     json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
     show_any_name()
     try:
@@ -182,9 +198,12 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
             picked = studies.pick(wanted)
             with progress_of("Opening") as progress:
                 volume = read_volume(picked, progress=progress)
-        with progress_of("Reading") as progress:
-            found = reader.read(volume.scan, progress)
-        measured = measure(volume.scan, found)
+            with progress_of("Reading") as progress:
+                found = reader.read(volume.scan, progress)
+            measured = measure(volume.scan, found)
+            said = study_record(paths, studies, picked, volume, found, measured)
+            if folder is not None:
+                write_into(folder, volume, found, measured, said)
     except BadScan as error:
         if json_file is not None:
             json_file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
@@ -193,7 +212,21 @@ def read(ctx: click.Context, paths: tuple[str, ...], wanted: str, model_name: st
     if json_file is None:
         tell_study(picked, volume, found, measured)
     else:
-        json_file.write(json.dumps(study_record(paths, studies, picked, volume, found, measured)) + "\n")
+        json_file.write(json.dumps(said) + "\n")
+
+
+def write_into(
+    folder: Path, volume: "Volume", found: Findings, measured: "Measurements", said: dict[str, object]
+) -> None:
+    """Write the results of a study into a folder, and say what could not be."""
+    from hemoscope.results.folder import write_results
+
+    try:
+        missing = write_results(folder, volume, found, measured, said, datetime.now(UTC))
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be written: {error.strerror or error}.") from None
+    for sentence in missing:
+        click.echo(sentence, err=True)
 
 
 @main.command(epilog=NOT_A_DEVICE)

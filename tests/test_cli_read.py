@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pydicom
 import pytest
 from click.testing import CliRunner, Result
 
@@ -104,6 +105,42 @@ def test_how_much_blood_there_is_is_said(run, study: Path) -> None:
     (lesion,) = [line for line in lines if line.startswith("  0.12 ± 0.05 ml (ABC/2 ")]
     assert lesion.endswith("largest in slice 1 (z 0.0 mm)")
     assert f"Midline shift not known: {measured['midline_unknown']}" in lines
+
+
+def test_results_for_other_programs_are_written_into_a_new_folder(run, tmp_path: Path) -> None:
+    out, study = tmp_path / "out", write(tmp_path / "study", series(SHORT, FrameOfReferenceUID="1.2.3.9"))
+    result = run(study, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    captures = [f"captures/{number:04d}.dcm" for number in range(1, 7)]
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert written == [*captures, "mask.nii.gz", "report.dcm", "result.json", "segmentation.dcm"]
+    assert json.loads((out / "result.json").read_text())["measurements"]["total"]["ml"] == 0.12
+    segmentation = pydicom.dcmread(out / "segmentation.dcm")
+    assert segmentation.pixel_array.sum() == 96  # 6 slices of 16 pixels
+    assert pydicom.dcmread(out / "report.dcm").Modality == "SR"
+    again = run(study, "--out", out)
+    assert again.exit_code == 2
+    assert "is not empty" in again.stderr
+
+
+def test_without_a_frame_of_reference_all_but_the_segmentation_is_written(run, study: Path, tmp_path: Path) -> None:
+    result = run(study, "--out", tmp_path / "out")
+    assert "segmentation.dcm is not written: FrameOfReferenceUID is missing" in result.stderr
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["captures", "mask.nii.gz", "report.dcm", "result.json"]
+
+
+def test_what_cannot_be_written_of_a_study_is_said(run, study: Path, tmp_path: Path, bright_reader) -> None:
+    bright_reader.gives_mask = False
+    result = run(study, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "bright gives no mask: segmentation.dcm, captures and mask.nii.gz are not written." in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.dcm", "result.json"]
+    file = tmp_path / "file"
+    file.touch()
+    refused = run(study, "--out", file / "out")
+    assert refused.exit_code == 1
+    assert "cannot be written: Not a directory." in refused.stderr
 
 
 def test_another_series_is_read_when_it_is_picked(run, study: Path, bright_reader) -> None:

@@ -1,0 +1,123 @@
+"""A folder of results of one study: what `hemoscope read --out` writes.
+
+In: a volume whose files can still be read, its findings and measurements. Out: `result.json`, `segmentation.dcm`,
+`report.dcm`, `captures/` with a DICOM file a slice, and `mask.nii.gz`; and for each that cannot be, a sentence.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hemoscope.errors import BadScan
+from hemoscope.findings import Findings
+from hemoscope.labels import ANY
+from hemoscope.measuring.values import Measurements
+from hemoscope.measuring.values import Volume as Milliliters
+from hemoscope.results.blood import Blood
+from hemoscope.results.dicom_seg import segmentation
+from hemoscope.results.dicom_sr import Segmented, report
+from hemoscope.results.nifti_mask import nifti_mask
+from hemoscope.results.provenance import Provenance
+from hemoscope.results.secondary_capture import secondary_captures
+from hemoscope.results.sources import Sources, read_sources
+from hemoscope.studies import Volume, decoded
+
+RESULT, SEGMENTATION, REPORT, CAPTURES, MASK = (
+    "result.json", "segmentation.dcm", "report.dcm", "captures", "mask.nii.gz",
+)  # fmt: skip
+
+
+def write_results(
+    folder: Path,
+    volume: Volume,
+    findings: Findings,
+    measured: Measurements,
+    said: Mapping[str, object],
+    made: datetime,
+) -> list[str]:
+    """Write all forms that the study allows.
+
+    Args:
+        folder: where to; made if it is missing.
+        volume: its files still open.
+        findings, measured: of its scan.
+        said: what `result.json` holds.
+        made: when; part of the DICOM objects.
+
+    Returns:
+        what was not written and why, in sentences.
+
+    Raises:
+        OSError: where a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    on_scan = Blood.of(findings)
+    if on_scan is None:
+        missing = [f"{findings.model} gives no mask: {SEGMENTATION}, {CAPTURES} and {MASK} are not written."]
+    else:
+        missing = _write_nifti(folder, on_scan, volume)
+    if volume.slices[0].kind != "dicom":
+        return [*missing, f"The study is no DICOM: {SEGMENTATION}, {REPORT} and {CAPTURES} are not written."]
+    try:
+        sources = read_sources(one.file.read() for one in volume.slices)
+    except BadScan as error:
+        return [*missing, f"{SEGMENTATION}, {REPORT} and {CAPTURES} are not written: {error}"]
+    return missing + _write_dicom(folder, sources, volume, findings, measured, made)
+
+
+def _write_nifti(folder: Path, blood: Blood, volume: Volume) -> list[str]:
+    try:
+        (folder / MASK).write_bytes(nifti_mask(blood.labels, volume.scan))
+    except BadScan as error:
+        return [f"{MASK} is not written: {error}"]
+    return []
+
+
+def _write_dicom(
+    folder: Path,
+    sources: Sources,
+    volume: Volume,
+    findings: Findings,
+    measured: Measurements,
+    made: datetime,
+) -> list[str]:
+    provenance = Provenance.of(findings, made)
+    blood = Blood.of(findings, volume.on_slices)
+    missing, segmented = [], None
+    if blood is not None:
+        try:
+            data = segmentation(sources, blood, provenance)
+        except BadScan as error:
+            missing.append(f"{SEGMENTATION} is not written: {error}")
+        else:
+            (folder / SEGMENTATION).write_bytes(data)
+            segmented = Segmented(blood, data)
+    try:
+        (folder / REPORT).write_bytes(report(sources, findings, provenance, segmented, _volumes(measured)))
+    except BadScan as error:
+        missing.append(f"{REPORT} is not written: {error}")
+    if blood is not None:
+        (folder / CAPTURES).mkdir(exist_ok=True)
+        captures = secondary_captures(sources, _stored_hu(volume), blood, provenance)
+        for number, data in enumerate(captures, start=1):
+            (folder / CAPTURES / f"{number:04d}.dcm").write_bytes(data)
+    return missing
+
+
+def _volumes(measured: Measurements) -> dict[str, Milliliters]:
+    if measured.total is None:
+        return {}
+    return {ANY: measured.total, **(measured.by_subtype or {})}
+
+
+def _stored_hu(volume: Volume) -> Iterator[NDArray[np.float32]]:
+    """The slices as they are stored, one at a time, in the volume's order."""
+    for _, scan in decoded(volume.slices):
+        if isinstance(scan, BadScan):
+            raise scan
+        yield scan.hu[0]
