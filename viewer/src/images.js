@@ -1,6 +1,6 @@
 // Slices for Cornerstone3D: an image loader, and the metadata that its viewports and tools ask for.
 
-import { imageLoader, metaData, utilities } from '@cornerstonejs/core';
+import { cache, imageLoader, metaData, utilities } from '@cornerstonejs/core';
 import { WINDOWS } from './windows.js';
 
 const SCHEME = 'hemoscope';
@@ -15,6 +15,20 @@ export function registerImages() {
 export function imageIdsOf(study) {
   studies.set(study.outline.key, study);
   return study.outline.slices.map(({ number }) => `${SCHEME}:${study.outline.key}#${number}`);
+}
+
+// The Hounsfield units under a point of the patient on a slice that is loaded; undefined outside it. Cornerstone3D's own
+// probe looks in the stack's place of a slice within the slice itself.
+export function huAt(imageId, point) {
+  const image = cache.getImage(imageId);
+  const { rowCosines, columnCosines, imagePositionPatient: origin, rowPixelSpacing, columnPixelSpacing } =
+    factsOf('imagePlaneModule', imageId);
+  const along = (cosines) => cosines.reduce((sum, part, axis) => sum + part * (point[axis] - origin[axis]), 0);
+  // Drawn on the processor, a pixel begins at its position.
+  const column = Math.floor(along(rowCosines) / columnPixelSpacing + 1e-6);
+  const row = Math.floor(along(columnCosines) / rowPixelSpacing + 1e-6);
+  const within = image && row >= 0 && row < image.rows && column >= 0 && column < image.columns;
+  return within ? image.getPixelData()[row * image.columns + column] : undefined;
 }
 
 function parse(imageId) {

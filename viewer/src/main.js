@@ -18,6 +18,7 @@ class Viewer {
   #look = { opacity: 0.45, contour: true, heat: false };
   #panes = [];
   #active = 0;
+  #sizes = new ResizeObserver(() => this.#engine.resize(true, false));
 
   constructor(root) {
     this.#root = root;
@@ -25,7 +26,6 @@ class Viewer {
     root.addEventListener('click', ({ target }) => actions[target.closest('[data-act]')?.dataset.act]?.());
     listenToKeys((name) => actions[name]?.());
     root.querySelector('[data-opacity]').addEventListener('input', ({ target }) => this.#setOpacity(target.value / 100));
-    new ResizeObserver(() => this.#engine.resize(true, true)).observe(root.querySelector('[data-panes]'));
     this.#choose(matchMedia('(pointer: coarse)').matches ? 'scroll' : 'window');
   }
 
@@ -44,6 +44,7 @@ class Viewer {
       engine: this.#engine, tools: this.#group, look: this.#look, told: (from, what) => this.#told(from, what),
     });
     this.#panes.push(pane);
+    this.#sizes.observe(pane.find('[data-screen]'));
     await pane.open(number ?? study.nearest(this.#pane.study.heightMm(this.#pane.number)));
     return pane;
   }

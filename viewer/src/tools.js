@@ -3,6 +3,7 @@
 import {
   addTool, Enums, LengthTool, PanTool, ProbeTool, StackScrollTool, ToolGroupManager, WindowLevelTool, ZoomTool,
 } from '@cornerstonejs/tools';
+import { huAt } from './images.js';
 
 const TOOLS = {
   window: WindowLevelTool, scroll: StackScrollTool, pan: PanTool, zoom: ZoomTool, length: LengthTool, probe: ProbeTool,
@@ -12,13 +13,21 @@ const ALWAYS = {
   pan: [{ mouseButton: MouseBindings.Auxiliary }],
   zoom: [{ mouseButton: MouseBindings.Secondary }, { numTouchPoints: 2 }],
 };
+const OPTIONS = {
+  probe: {
+    getTextLines: ({ handles }, targetId) => {
+      const hu = huAt(targetId.replace(/^imageId:/, ''), handles.points[0]);
+      return hu === undefined ? [] : [`${hu} HU`];
+    },
+  },
+};
 const HELD = ['length', 'probe']; // what was measured stays and can be moved
 
 export function makeTools() {
   const group = ToolGroupManager.createToolGroup('studies');
-  for (const tool of Object.values(TOOLS)) {
+  for (const [name, tool] of Object.entries(TOOLS)) {
     addTool(tool);
-    group.addTool(tool.toolName);
+    group.addTool(tool.toolName, OPTIONS[name]);
   }
   return group;
 }
