@@ -18,6 +18,7 @@ from hemoscope.findings import Findings, SliceFindings, Timings
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import EnsembleManifest, Member
 from hemoscope.scan import Scan
+from tests.web.browsing import browser, chromium, url  # noqa: F401 (fixtures)
 
 
 @dataclasses.dataclass(frozen=True)

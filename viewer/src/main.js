@@ -31,7 +31,8 @@ class Viewer {
 
   get #pane() { return this.#panes[this.#active]; }
 
-  async open(address, number) {
+  // `beginning` takes the study and gives the number of the slice to begin with.
+  async open(address, beginning, window) {
     const study = await openStudy(address);
     const template = this.#root.querySelector('template');
     const element = template.content.firstElementChild.cloneNode(true);
@@ -45,8 +46,7 @@ class Viewer {
     });
     this.#panes.push(pane);
     this.#sizes.observe(pane.find('[data-screen]'));
-    await pane.open(number ?? study.nearest(this.#pane.study.heightMm(this.#pane.number)));
-    return pane;
+    await pane.open(beginning(study), window);
   }
 
   #actions() {
@@ -99,8 +99,7 @@ class Viewer {
     button.disabled = true;
     this.#say('Loading the prior study …');
     try {
-      const pane = await this.open(button.dataset.address);
-      pane.window = this.#panes[0].window;
+      await this.open(button.dataset.address, (prior) => this.#beside(prior), this.#pane.window);
       this.#say('');
     } catch {
       button.disabled = false;
@@ -113,12 +112,15 @@ class Viewer {
     if (what === 'none') this.#say('No further suspicious slice in this direction.');
     if (what === 'slice') this.#say('');
     for (const other of this.#panes.filter((pane) => pane !== from && pane.number)) {
-      if (what === 'slice' && from === this.#pane) {
-        const height = from.study.heightMm(from.number);
-        other.show(Number.isNaN(height) ? from.number : other.study.nearest(height));
-      }
+      if (what === 'slice' && from === this.#pane) other.show(this.#beside(other.study));
       if (what === 'window' && !same(other.window, from.window)) other.window = from.window;
     }
+  }
+
+  // The number of the other study's slice at the height of the one that is shown, or with its number where none is known.
+  #beside(study) {
+    const height = this.#pane.study.heightMm(this.#pane.number);
+    return Number.isNaN(height) ? Math.min(this.#pane.number, study.count) : study.nearest(height);
   }
 
   #say(text) { this.#root.querySelector('[data-said]').textContent = text; }
@@ -135,7 +137,7 @@ async function start(root) {
     cache.setMaxCacheSize(MEMORY_BYTES);
     registerImages();
     root.hidden = false;
-    await new Viewer(root).open(root.dataset.address, Number(root.dataset.number));
+    await new Viewer(root).open(root.dataset.address, () => Number(root.dataset.number));
     document.querySelector('[data-plain]').hidden = true;
   } catch (error) {
     root.hidden = true;

@@ -19,6 +19,8 @@ export class Pane {
   #strip;
   #look;
   #wanted = 0;
+  #first; // the window to open with
+  #opened = false;
   #working = false;
   #fetching = false;
   #fetched = new Set();
@@ -45,12 +47,14 @@ export class Pane {
 
   find(selector) { return this.#root.querySelector(selector); }
 
-  async open(number) {
+  async open(number, window = WINDOWS[0]) {
+    this.#first = window;
     this.#imageIds = imageIdsOf(this.study);
     this.#wanted = number;
-    await this.#attempt(() => this.#viewport.setStack(this.#imageIds, number - 1));
-    this.window = WINDOWS[0];
+    if (!(await this.#attempt(() => this.#viewport.setStack(this.#imageIds, number - 1)))) return;
+    this.window = window;
     this.#arrived(number);
+    this.#opened = true;
   }
 
   // Goes to a slice. While one loads, later wishes replace each other: the last one counts.
@@ -117,7 +121,10 @@ export class Pane {
   #listen(screen) {
     const { Events } = Enums;
     screen.addEventListener(Events.IMAGE_RENDERED, () => this.#draw());
-    screen.addEventListener(Events.VOI_MODIFIED, () => { this.#tellWindow(); this.told(this, 'window'); });
+    screen.addEventListener(Events.VOI_MODIFIED, () => {
+      this.#tellWindow();
+      if (this.#opened) this.told(this, 'window');
+    });
     screen.addEventListener(Events.STACK_NEW_IMAGE, ({ detail }) => {
       if (!this.#working) this.#wanted = detail.imageIdIndex + 1; // the scroll tool moved it
       this.#arrived(detail.imageIdIndex + 1);
@@ -131,8 +138,8 @@ export class Pane {
     }, { passive: false });
     this.find('[data-retry]').addEventListener('click', () => {
       this.#say('');
-      if (this.number) this.show(this.#wanted);
-      else this.open(this.#wanted);
+      if (this.#opened) this.show(this.#wanted);
+      else this.open(this.#wanted, this.#first);
     });
   }
 
