@@ -1,8 +1,10 @@
 """The viewer of a study in a real browser: mouse, keys, a phone, and what happens when a slice does not come."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask, Response, abort, request
 from selenium import webdriver
@@ -11,10 +13,12 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from hemoscope.phantom import make_phantom
 from tests.web.browsing import NEEDS_CHROMIUM, one, resize, wait
 from web.demo import DemoStudies
 from web.engine import Engine
 from web.settings import Settings
+from web.studies import HeldStudy
 
 BUNDLE = Path(__file__).parents[2] / "static" / "viewer" / "main.js"
 pytestmark = [
@@ -134,6 +138,46 @@ def test_mask_contour_and_heat_map_are_switched(browser: Browser, url: str, susp
     wait(browser, lambda _: covered(browser) > 0)
     assert one(browser, "[data-act=heat]").get_attribute("aria-pressed") == "true"
     assert one(browser, "[data-act=contour]").get_attribute("aria-pressed") == "false"
+
+
+BOX = """
+const boxOf = (selector, inside) => {
+  const canvas = document.querySelector(selector);
+  const { width, height } = canvas;
+  const copy = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, width, height);
+  const box = [width, height, 0, 0];
+  for (let place = 0; place < width * height; place++) {
+    if (!inside(data[place * 4], data[place * 4 + 3])) continue;
+    const x = place % width, y = Math.floor(place / width);
+    box.splice(0, 4, Math.min(box[0], x), Math.min(box[1], y), Math.max(box[2], x), Math.max(box[3], y));
+  }
+  return box;
+};
+return [boxOf('canvas.cornerstone-canvas', (red) => red > 90), boxOf('[data-overlay]', (red, alpha) => alpha > 0)];
+"""
+
+
+def test_mask_lies_on_what_it_marks_however_the_slice_is_turned(
+    browser: Browser, url: str, app: Flask, bright_reader: Any
+) -> None:
+    """A square at 60 HU away from the middle of a slice of -1000, on pixels twice as high as they are wide."""
+    head = make_phantom(slices=SLICES, rows=64, columns=64, spacing_mm=1.0, tilt_degrees=20).scan
+    hu = np.full(head.hu.shape, -1000.0, np.float32)
+    hu[:, 5:15, 40:60] = 60
+    scan = replace(head, hu=hu, spacing_mm=(2.0, 1.0))
+    app.extensions["studies"]._held["demo"] = HeldStudy("A square", scan, bright_reader.read(scan).slices, "bright")
+    opened(browser, url, 3)
+    seen = []
+    for keys in ("c", "h", "v", "+"):
+        press(browser, keys)
+        wait(browser, lambda _: covered(browser) > 0 and browser.execute_script(BOX)[0] not in [one for one, _ in seen])
+        square, mask = browser.execute_script(BOX)
+        seen.append((square, mask))
+        assert mask == pytest.approx(square, abs=8)  # the slice is smoothed when it is enlarged, the mask is not
+    (left, top, right, bottom), _ = seen[0]
+    assert (bottom - top) == pytest.approx(right - left, rel=0.15)  # 10 rows of 2 mm, 20 columns of 1 mm
 
 
 def test_strip_and_key_jump_to_suspicious_slices(browser: Browser, url: str, suspicious: list[int]) -> None:
