@@ -6,7 +6,6 @@ In: a key, `demo` or `demo-prior`. Out: a `Study`. The later one has the larger 
 import threading
 from dataclasses import dataclass
 
-from hemoscope.phantom import Bleed, make_phantom
 from web.engine import Engine
 from web.studies import HeldStudy, Study, UnknownStudy
 
@@ -16,18 +15,16 @@ SLICES, SLICE_SPACING_MM = 60, 2.5
 
 @dataclass(frozen=True)
 class Demo:
-    """What is drawn for one key."""
+    """What is drawn for one key: bleeds as (subtype, ml)."""
 
     title: str
-    bleeds: tuple[Bleed, ...]
+    bleeds: tuple[tuple[str, float], ...]
     prior: str = ""
 
 
 DEMOS = {
-    "demo": Demo(
-        "Phantom, second study", (Bleed("intraparenchymal", 24.0), Bleed("subdural", 18.0)), prior="demo-prior"
-    ),
-    "demo-prior": Demo("Phantom, first study", (Bleed("intraparenchymal", 9.0),)),
+    "demo": Demo("Phantom, second study", (("intraparenchymal", 24.0), ("subdural", 18.0)), prior="demo-prior"),
+    "demo-prior": Demo("Phantom, first study", (("intraparenchymal", 9.0),)),
 }
 
 
@@ -50,8 +47,10 @@ class DemoStudies:
             return self._held[key]
 
     def _read(self, demo: Demo) -> Study:
+        from hemoscope.phantom import Bleed, make_phantom
+
         scan = make_phantom(
-            demo.bleeds,
+            [Bleed(subtype, volume_ml) for subtype, volume_ml in demo.bleeds],
             slices=self._slices,
             rows=self._side_px,
             columns=self._side_px,
