@@ -48,7 +48,7 @@ def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     resize(chromium, 1440)
     yield chromium
     told = [entry["message"] for entry in chromium.get_log("browser")]
-    assert told == []
+    assert not told, told
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The viewer of a study in a real browser: mouse, keys, a phone, and what happens when a slice does not come."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,13 @@ def suspicious(app: Flask) -> list[int]:
 def make_app(app: Flask) -> Any:
     """What `url` serves."""
     return lambda: app
+
+
+@pytest.fixture(autouse=True)
+def left(browser: Browser, url: str) -> Iterator[None]:
+    """The page is left before its server stops: it fetches slices ahead."""
+    yield
+    browser.get("about:blank")
 
 
 def opened(browser: Browser, url: str, number: int) -> None:
@@ -244,6 +252,26 @@ def test_slice_that_does_not_load_is_told_and_tried_again(browser: Browser, url:
     one(browser, "[data-retry]").click()
     shows(browser, 8)
     assert not one(browser, "[data-trouble]").is_displayed()
+    assert browser.get_log("browser")  # the browser itself tells of the status 503
+
+
+def test_mask_that_does_not_load_is_told_and_tried_again(
+    browser: Browser, url: str, app: Flask, suspicious: list[int]
+) -> None:
+    number, failing = suspicious[0], True
+
+    def fail() -> Response | None:
+        if failing and request.path.endswith(f"/masks/{number}"):
+            abort(503)
+        return None
+
+    app.before_request_funcs.setdefault(None, []).append(fail)
+    opened(browser, url, number)
+    wait(browser, lambda _: "What was found on this slice did not load." in one(browser, "[data-trouble]").text)
+    assert covered(browser) == 0
+    failing = False
+    one(browser, "[data-retry]").click()
+    wait(browser, lambda _: covered(browser) > 0)
     assert browser.get_log("browser")  # the browser itself tells of the status 503
 
 

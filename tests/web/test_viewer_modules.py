@@ -14,7 +14,9 @@ NODE = shutil.which("node") or shutil.which("node", path=str(Path(sys.executable
 @pytest.mark.skipif(NODE is None, reason="no Node on this machine")
 def test_modules_of_the_viewer_do_what_their_tests_say() -> None:
     tests = sorted(str(file) for file in (VIEWER / "test").glob("*.test.js"))
-    done = subprocess.run([str(NODE), "--test", "--test-reporter=tap", *tests], cwd=VIEWER, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [str(NODE), "--test", "--test-reporter=tap", *tests], cwd=VIEWER, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stdout
     assert "# fail 0" in done.stdout
     assert "# pass 0" not in done.stdout

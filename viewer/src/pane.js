@@ -138,8 +138,9 @@ export class Pane {
     }, { passive: false });
     this.find('[data-retry]').addEventListener('click', () => {
       this.#say('');
-      if (this.#opened) this.show(this.#wanted);
-      else this.open(this.#wanted, this.#first);
+      if (!this.#opened) this.open(this.#wanted, this.#first);
+      else if (this.number !== this.#wanted) this.show(this.#wanted);
+      else this.refresh(); // only what lies over the slice was missing
     });
   }
 
@@ -154,6 +155,7 @@ export class Pane {
     const says = this.find('[data-finding]');
     says.textContent = `${{ hemorrhage: 'Hemorrhage', uncertain: 'Uncertain', none: 'None found' }[finding]}, any ${any} %`;
     says.dataset.finding = finding;
+    this.find('[data-screen]').setAttribute('aria-label', `Slice ${number} of ${this.study.count}. ${says.textContent}`);
     this.refresh();
     this.#fetchAhead();
     this.told(this, 'slice');
