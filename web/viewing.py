@@ -1,0 +1,140 @@
+"""A study for the viewer: the page, its outline as JSON, and its slices, masks and heat maps one at a time.
+
+In: the key of a study and a slice's number, counted from 1 as people do. Out: HTML that shows each slice without
+scripts, JSON, pictures, and pixels as gzip of little-endian values, row by row. How each is laid out:
+`docs/reference/viewer.md`.
+"""
+
+import gzip
+
+import numpy as np
+from flask import Blueprint, Response, abort, current_app, jsonify, render_template, request
+from numpy.typing import NDArray
+
+from hemoscope import labels, render
+from hemoscope.scan import BRAIN
+from web.studies import Outline, SliceOutline, Study, StudySource
+
+viewing = Blueprint("viewing", __name__, url_prefix="/studies/<key>")
+
+FASTEST = 1  # gzip's level: noise does not shrink further, only slower
+OVERLAY_OPACITY = 0.45
+
+
+@viewing.get("/")
+def page(key: str) -> str:
+    outline = _study(key).outline
+    number = request.args.get("slice", _most_suspicious(outline), type=int)
+    if not 1 <= number <= len(outline.slices):
+        abort(404)
+    return render_template("study.html", key=key, outline=outline, number=number, colours=_colours())
+
+
+@viewing.get("/study.json")
+def outline(key: str) -> Response:
+    study = _study(key)
+    return _private(jsonify(_as_json(key, study.outline, study.mask(0) is not None)))
+
+
+@viewing.get("/slices/<int:number>")
+def pixels(key: str, number: int) -> Response:
+    """int16 Hounsfield units."""
+    study, index = _slice(key, number)
+    return _packed(study.hu(index).astype("<i2"))
+
+
+@viewing.get("/masks/<int:number>")
+def mask(key: str, number: int) -> Response:
+    """uint8 codes, see `Study.mask`."""
+    study, index = _slice(key, number)
+    return _packed(_given(study.mask(index)))
+
+
+@viewing.get("/heats/<int:number>.png")
+def heat(key: str, number: int) -> Response:
+    """The heat map as a transparent picture, to be stretched over the slice."""
+    study, index = _slice(key, number)
+    share = _given(study.heat(index)).astype(np.float32) / np.float32(255)
+    return _private(Response(render.png(render.heat_layer(share)), mimetype="image/png"))
+
+
+@viewing.get("/slices/<int:number>.png")
+def picture(key: str, number: int) -> Response:
+    """The slice in the brain window with its mask, for a browser without scripts."""
+    study, index = _slice(key, number)
+    shown = render.grey(study.hu(index).astype(np.float32), BRAIN)
+    codes = study.mask(index)
+    if codes is not None and codes.any():
+        palette = np.array([(0, 0, 0), *labels.COLOURS.values()], np.uint8)
+        shown = render.overlay(shown, codes > 0, palette[codes], OVERLAY_OPACITY)
+    return _private(Response(render.png(shown), mimetype="image/png"))
+
+
+def _study(key: str) -> Study:
+    source: StudySource = current_app.extensions["studies"]
+    return source.study(key)
+
+
+def _slice(key: str, number: int) -> tuple[Study, int]:
+    """The study and the slice's index; 404 where it has no such slice."""
+    study = _study(key)
+    if not 1 <= number <= len(study.outline.slices):
+        abort(404)
+    return study, number - 1
+
+
+def _given(pixels: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    if pixels is None:
+        abort(404)
+    return pixels
+
+
+def _packed(pixels: NDArray[np.generic]) -> Response:
+    response = Response(gzip.compress(pixels.tobytes(), FASTEST, mtime=0), mimetype="application/octet-stream")
+    response.headers["Content-Encoding"] = "gzip"
+    return _private(response)
+
+
+def _private(response: Response) -> Response:
+    """A patient's slices are kept by no cache but the viewer's own memory."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _most_suspicious(outline: Outline) -> int:
+    """The number of the slice with the highest probability of any hemorrhage."""
+    return 1 + max(range(len(outline.slices)), key=lambda index: outline.slices[index].probabilities[labels.ANY] or 0.0)
+
+
+def _colours() -> dict[str, str]:
+    return {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in labels.COLOURS.items()}
+
+
+def _as_json(key: str, outline: Outline, has_mask: bool) -> dict[str, object]:
+    return {
+        "key": key,
+        "title": outline.title,
+        "rows": outline.rows,
+        "columns": outline.columns,
+        "spacing_mm": outline.spacing_mm,
+        "orientation": outline.orientation,
+        "model": outline.model,
+        "prior": outline.prior,
+        "notes": outline.notes,
+        "mask": has_mask,
+        "codes": [
+            {"code": 1 + place, "name": name, "colour": _colours()[name]} for place, name in enumerate(labels.CLASSES)
+        ],
+        "slices": [_slice_json(number, one) for number, one in enumerate(outline.slices, 1)],
+    }
+
+
+def _slice_json(number: int, one: SliceOutline) -> dict[str, object]:
+    return {
+        "number": number,
+        "position_mm": one.position_mm,
+        "probabilities": one.probabilities,
+        "finding": one.finding,
+        "area_px": one.area_px,
+        "heat": one.heat,
+    }
