@@ -69,9 +69,10 @@ $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[serve,train,dev]'
 	@touch $@ $(VENV)/.serve
 
-# Node of 20 or newer comes as a wheel where the machine has none.
+# Node of 20 or newer comes as a wheel where the machine has none. Without a bundle everything else works.
 $(VIEWER): viewer/package-lock.json viewer/build.mjs $(wildcard viewer/src/*.js) | $(BIN)/python
-	@node -e "process.exit(parseInt(process.versions.node) < 20)" 2>/dev/null && npm --version >/dev/null 2>&1 || \
-		test -x $(BIN)/npm || { echo "No Node: it is installed into $(VENV)." && $(INSTALL) --editable '.[viewer]'; }
-	test viewer/node_modules/.package-lock.json -nt viewer/package-lock.json || $(NPM) ci
-	$(NPM) run --silent build
+	@{ node -e "process.exit(parseInt(process.versions.node) < 20)" 2>/dev/null && npm --version >/dev/null 2>&1 || \
+		test -x $(BIN)/npm || { echo "No Node: it is installed into $(VENV)." && $(INSTALL) --editable '.[viewer]'; }; } \
+	&& { test viewer/node_modules/.package-lock.json -nt viewer/package-lock.json || $(NPM) ci; } \
+	&& $(NPM) run --silent build \
+	|| echo "The viewer could not be built; is npm's registry within reach? Studies show as plain pictures." >&2
