@@ -129,6 +129,7 @@ DISTRIBUTIONS = {
     "jpeg_ls": "pyjpegls",
     "tensorflow": "tensorflow-cpu",
     "werkzeug": "flask",
+    "dicomanonymizer": "dicom-anonymizer",
 }
 
 
