@@ -45,7 +45,22 @@ def keep_study(
         ValueError: where there is no file.
         OSError: where the folder cannot be written.
     """
-    arrived = files.receive(streams)
+    return keep_arrived(
+        database, files, files.receive(streams), facts, series, deidentified=deidentified, warnings=warnings
+    )
+
+
+def keep_arrived(
+    database: Database,
+    files: StudyFiles,
+    arrived: Arrived,
+    facts: StudyFacts,
+    series: tuple[SeriesFacts, ...] = (),
+    *,
+    deidentified: bool = False,
+    warnings: tuple[str, ...] = (),
+) -> KeptStudy:
+    """Like `keep_study`, for files that were received before; their folder is gone afterwards, whatever happens."""
     try:
         for attempt in range(_TRIES):
             try:

@@ -14,6 +14,7 @@ from web.settings import Settings
 
 if TYPE_CHECKING:
     from web.history.database import Database
+    from web.history.deidentify import Deidentifier
     from web.history.files import StudyFiles
     from web.history.records import Removed
 
@@ -28,11 +29,13 @@ class Store:
         database: rows.
         files: the folder of studies.
         worker: a name of this process, unlike any other's, for `jobs`.
+        deidentifier: removes identities on the way in; None where the setting does not ask for it.
     """
 
     database: "Database"
     files: "StudyFiles"
     worker: str
+    deidentifier: "Deidentifier | None" = None
 
 
 class History:
@@ -90,4 +93,12 @@ class History:
         database = Database(parse_url(written))
         database.upgrade()
         folder = Path(self._settings.studies_folder or self._instance / STUDIES_FOLDER)
-        return Store(database, StudyFiles(folder.absolute()), secrets.token_hex(16))
+        files = StudyFiles(folder.absolute())
+        return Store(database, files, secrets.token_hex(16), self._deidentifier(files.root))
+
+    def _deidentifier(self, folder: Path) -> "Deidentifier | None":
+        if not self._settings.deidentify:
+            return None
+        from web.history.deidentify import Deidentifier, read_key
+
+        return Deidentifier(read_key(folder))

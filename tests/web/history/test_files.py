@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import stat
 from pathlib import Path
 
@@ -107,5 +106,5 @@ def test_only_old_leftovers_are_strays(files: StudyFiles) -> None:
 
 def test_a_link_in_the_folder_is_no_study(files: StudyFiles, tmp_path: Path) -> None:
     files.publish(files.receive(streams(b"one")))
-    os.symlink(tmp_path, files.root / "elsewhere")
+    (files.root / "elsewhere").symlink_to(tmp_path)
     assert len(files.hashes(-1)) == 1

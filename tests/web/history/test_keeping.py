@@ -292,7 +292,7 @@ def test_nothing_of_a_patient_is_logged(store: Store, keep: Keep, caplog: pytest
         ("20240229", date(2024, 2, 29)),
         ("2024.02.29", None),
         ("", None),
-        ("２０２４０２２９", None),
+        ("2024022\N{FULLWIDTH DIGIT NINE}", None),
         (" 20261122 ", date(2026, 11, 22)),
     ],
 )
