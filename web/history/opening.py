@@ -87,10 +87,11 @@ class History:
         written = self._settings.database_url
         if not written:
             self._instance.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = self._instance / DATABASE_FILE
-            file.touch(mode=0o600)  # SQLite gives its journal the same rights
-            written = f"sqlite:///{file}"
-        database = Database(parse_url(written))
+            written = f"sqlite:///{self._instance / DATABASE_FILE}"
+        url = parse_url(written)
+        if url.get_backend_name() == "sqlite" and url.database is not None:
+            Path(url.database).touch(mode=0o600)  # for its owner only; SQLite gives its journal the same rights
+        database = Database(url)
         database.upgrade()
         folder = Path(self._settings.studies_folder or self._instance / STUDIES_FOLDER)
         files = StudyFiles(folder.absolute())
