@@ -25,6 +25,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence
 
 from hemoscope.errors import BadScan
+from hemoscope.readers.quiet import quiet
 from web.history.records import SeriesFacts, StudyFacts, parse_date
 
 EDITION = "dicomfields_2026c"
@@ -73,22 +74,14 @@ class Deidentifier:
             BadScan: for anything but DICOM, or a file whose attributes cannot all be treated: it is not kept.
         """
         try:
-            with stream:
-                dataset = pydicom.dcmread(stream)
-            warning = burnt_in_text(dataset)
-            person = _person(str(dataset.get("PatientID") or ""), str(dataset.get("IssuerOfPatientID") or ""))
-            self._treat(dataset, self._rules(person))
-            _state_method(dataset)
-            written = io.BytesIO()
-            dataset.preamble = b"\0" * 128  # it can hold anything
-            dataset.file_meta = _plain_meta(dataset)
-            dataset.save_as(written, enforce_file_format=True)
+            with stream, quiet():  # pydicom's warnings quote headers
+                return self._deidentified(pydicom.dcmread(stream))
+        except BadScan:
+            raise
         except InvalidDicomError:
             raise BadScan("Only DICOM files are taken here: of others the identity cannot be removed.") from None
         except Exception:  # whatever a broken header makes a library raise; its message may quote the header
             raise BadScan("The identity cannot be removed from this DICOM file, so it is not kept.") from None
-        written.seek(0)
-        return Deidentified(written, warning)
 
     def study_facts(self, facts: StudyFacts) -> StudyFacts:
         """The facts of a study as its files state them after `deidentify`."""
@@ -104,6 +97,20 @@ class Deidentifier:
     def series_facts(self, facts: SeriesFacts) -> SeriesFacts:
         """The facts of a series as its files state them after `deidentify`; why it was chosen stays known."""
         return replace(facts, series_uid=self._new_uid(facts.series_uid) if facts.series_uid else "", description="")
+
+    def _deidentified(self, dataset: Dataset) -> Deidentified:
+        if "DirectoryRecordSequence" in dataset:
+            raise BadScan("A DICOMDIR, the index of a disc, is not kept: it lists patients and holds no slices.")
+        warning = burnt_in_text(dataset)
+        person = _person(str(dataset.get("PatientID") or ""), str(dataset.get("IssuerOfPatientID") or ""))
+        self._treat(dataset, self._rules(person))
+        _state_method(dataset)
+        dataset.preamble = b"\0" * 128  # it can hold anything
+        dataset.file_meta = _plain_meta(dataset)
+        written = io.BytesIO()
+        dataset.save_as(written)
+        written.seek(0)
+        return Deidentified(written, warning)
 
     def _treat(self, dataset: Dataset, rules: Mapping[Tag, Action]) -> None:
         """Apply the rules to a data set and to all that is nested in it, as PS3.15 E.1.1 asks."""
@@ -240,9 +247,11 @@ def _say_contrast(dataset: Any, tag: Any) -> None:
 def _plain_meta(dataset: Dataset) -> FileMetaDataset:
     """The file's meta information (PS3.10 7.1) with what it must have; the rest names senders."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.FileMetaInformationGroupLength = 0  # counted when it is written
+    meta.FileMetaInformationVersion = b"\0\1"
+    for name in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID"):
+        if name in dataset.file_meta:  # public data sets are without some of them
+            setattr(meta, name, getattr(dataset.file_meta, name))
     return meta
 
 

@@ -164,6 +164,26 @@ def test_what_is_no_dicom_is_refused(content: bytes) -> None:
         Deidentifier(KEY).deidentify(io.BytesIO(content))
 
 
+def test_a_file_without_a_class_or_valid_uids_is_treated_and_quiet(recwarn: pytest.WarningsRecorder) -> None:
+    """As the slices of the RSNA challenge are: no SOP class, and UIDs that begin with letters."""
+    sent = slice_of(SOPInstanceUID="ID_4711")
+    del sent.SOPClassUID
+    sent.file_meta.MediaStorageSOPInstanceUID = "ID_4711"
+    del sent.file_meta.MediaStorageSOPClassUID
+    stream = io.BytesIO()
+    sent.save_as(stream, enforce_file_format=False)
+    recwarn.clear()
+    kept = Deidentifier(KEY).deidentify(io.BytesIO(stream.getvalue())).stream.read()
+    assert [secret for secret in SECRETS if secret in kept] == []
+    assert read_bytes(kept).hu.shape == (1, 16, 16)
+    assert not recwarn.list
+
+
+def test_the_index_of_a_disc_is_refused() -> None:
+    with pytest.raises(BadScan, match="DICOMDIR"):
+        Deidentifier(KEY).deidentify(stream_of(slice_of(DirectoryRecordSequence=Sequence([Dataset()]))))
+
+
 def test_a_file_that_cannot_be_treated_is_refused_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise NotImplementedError("UNFORGETTABLE")
