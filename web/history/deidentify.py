@@ -31,6 +31,7 @@ from web.history.records import SeriesFacts, StudyFacts, parse_date
 EDITION = "dicomfields_2026c"
 SHIFT_DAYS = (365, 3650)  # into the past
 _KEY_FILE = "deidentification.key"
+_FIRST_YEAR = 1900  # there is no older CT: an older date is a dummy, as others' de-identification leaves it
 _UID_ROOT = "2.25."  # a UUID as a number (PS3.5 B.2)
 # The dates of study, series, acquisition and content, and the times to them.
 _SHIFTED = (
@@ -161,7 +162,7 @@ class Deidentifier:
     def _shifted(self, person: str, written: str) -> str:
         """A date moved into the past; "" for one that cannot be read, and for a patient without an ID."""
         date, (least, most) = parse_date(written), SHIFT_DAYS
-        if date is None or not person:
+        if date is None or date.year < _FIRST_YEAR or not person:
             return ""
         days = least + int(self._pseudonym("days", person)[:8], 16) % (most - least)
         return f"{date - timedelta(days):%Y%m%d}"

@@ -17,7 +17,7 @@ from web.history.columns import plain
 from web.history.database import Database
 from web.history.readings import add_reading
 from web.history.records import ReadingFacts, UnknownStudy
-from web.history.tables import LONG_STRING, Job, Study
+from web.history.tables import LONG_STRING, LONGEST_SENTENCE, Job, Study
 
 SILENT_SECONDS = 60.0  # a worker tells its progress after every slice, each well under a second
 INTERRUPTED = "The server stopped while it read this study. Start the reading again."
@@ -145,8 +145,9 @@ def finish_job(database: Database, number: int, worker: str, facts: ReadingFacts
 
 def fail_job(database: Database, number: int, worker: str, message: str) -> bool:
     """End a job that could not be done; `message` says why, in a sentence without the patient's facts."""
+    said = plain(message, LONGEST_SENTENCE)
     with database.writing() as session:
-        if not _change(session, number, worker, state="failed", message=message, ended_at=datetime.now(UTC)):
+        if not _change(session, number, worker, state="failed", message=said, ended_at=datetime.now(UTC)):
             return False
         job = session.get_one(Job, number)
         # A study that an earlier job has read stays read.

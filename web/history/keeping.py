@@ -17,7 +17,7 @@ from web.history.columns import plain
 from web.history.database import Database
 from web.history.files import Arrived, StudyFiles
 from web.history.records import KeptStudy, Removed, SeriesFacts, StudyFacts, UnknownStudy, parse_date, parse_time
-from web.history.tables import LONG_STRING, PERSON_NAME, UID, Patient, Series, Study
+from web.history.tables import LONG_STRING, LONGEST_SENTENCE, PERSON_NAME, UID, Patient, Series, Study
 
 STRAY_SECONDS = 24 * 3600.0  # no upload takes as long: what is older was left by a process that died
 _TRIES = 3  # two senders of a patient's first studies can meet once; then the patient is there
@@ -185,7 +185,7 @@ def _keep(
             unread=True,
             state="received",
             deidentified=deidentified,
-            warnings=list(warnings),
+            warnings=[plain(warning, LONGEST_SENTENCE) for warning in warnings],
             series=[_series_of(one) for one in series],
         )
         session.add(study)
@@ -229,5 +229,5 @@ def _series_of(facts: SeriesFacts) -> Series:
         kernel=plain(facts.kernel, LONG_STRING),
         slices=facts.slices,
         chosen=facts.chosen,
-        reason=facts.reason,
+        reason=plain(facts.reason, LONGEST_SENTENCE),
     )

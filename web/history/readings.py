@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from web.history.columns import plain
 from web.history.database import Database
 from web.history.records import ReadingFacts, UnknownStudy
-from web.history.tables import LONG_STRING, Reading, Study
+from web.history.tables import LONG_STRING, LONGEST_SENTENCE, Reading, Study
 
 
 def store_reading(database: Database, study_number: int, facts: ReadingFacts) -> None:
@@ -43,7 +43,7 @@ def add_reading(session: Session, study_number: int, facts: ReadingFacts) -> Non
             lesion_volumes_ml=list(facts.lesion_volumes_ml),
             key_slices=list(facts.key_slices),
             seconds=facts.seconds,
-            notes=list(facts.notes),
+            notes=[plain(note, LONGEST_SENTENCE) for note in facts.notes],
             made_at=datetime.now(UTC),
         )
     )

@@ -15,6 +15,7 @@ from web.history.columns import MomentUTC
 # keep to it.
 LONG_STRING, UID, PERSON_NAME = 128, 128, 400
 HASH = 64
+LONGEST_SENTENCE = 2000
 
 STUDY_STATES = ("received", "read", "failed")
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")

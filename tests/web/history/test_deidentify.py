@@ -129,6 +129,8 @@ def test_dates_of_a_patient_move_by_the_same_days() -> None:
     assert 365 <= (np.datetime64("2026-11-20") - day(first)).astype(int) < 3650
     assert first.StudyTime == "143000"
     assert clean(slice_of(PatientID="", IssuerOfPatientID="")).StudyDate == ""
+    assert clean(slice_of(StudyDate="00010101")).StudyDate == ""
+    assert clean(clean(slice_of())).StudyDate < first.StudyDate  # twice is treated as another patient's, not refused
 
 
 def test_other_issuers_patients_get_other_pseudonyms() -> None:

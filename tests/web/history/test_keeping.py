@@ -59,6 +59,18 @@ def test_a_kept_study_comes_back_as_it_was_sent(store: Store) -> None:
     assert len(store.files.files_of(row.content_hash)) == 2
 
 
+def test_letters_that_no_database_takes_are_left_out(store: Store) -> None:
+    odd = "A\0B\ud800\x1b"
+    facts = StudyFacts("7", "H", odd, odd, odd, odd, odd, odd, odd)
+    series = (SeriesFacts(odd, 1, odd, odd, 1, True, odd),)
+    kept = keep_study(store.database, store.files, [io.BytesIO(b"1")], facts, series, warnings=(odd,))
+    store_reading(store.database, kept.number, ReadingFacts(odd, odd, "none", {}, notes=(odd,)))
+    found = study(store.database, kept.number)
+    assert (found.row.patient_name, found.row.description, found.row.warnings) == ("AB", "AB", ("AB",))
+    assert (found.row.study_date, found.row.study_time) == (None, None)
+    assert (found.series[0].reason, found.row.read.model, found.row.read.notes) == ("AB", "AB", ("AB",))
+
+
 def test_the_same_files_in_another_order_are_the_same_study(store: Store) -> None:
     facts = StudyFacts(patient_id="1")
     first = keep_study(store.database, store.files, [io.BytesIO(b"1"), io.BytesIO(b"2")], facts)
