@@ -71,7 +71,9 @@ class History:
         store, now = self.store(), datetime.now(UTC)
         mark_interrupted(store.database, now)
         remove_strays(store.database, store.files)
-        return remove_expired(store.database, store.files, self._settings.retention_days, now)
+        removed = remove_expired(store.database, store.files, self._settings.retention_days, now)
+        store.database.forget_freed()  # once more: a reader may have kept an earlier deletion from it
+        return removed
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
