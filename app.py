@@ -6,6 +6,7 @@ In: settings, given or from the environment (`docs/reference/settings.md`). Out:
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
@@ -17,6 +18,7 @@ from web.demo import DemoStudies
 from web.engine import Engine
 from web.faults import register_faults
 from web.health import health
+from web.history.opening import History
 from web.pages import pages
 from web.security import register_headers
 from web.settings import read_settings
@@ -52,6 +54,7 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     app.extensions["settings"] = chosen
     app.extensions["engine"] = Engine(chosen)
     app.extensions["studies"] = DemoStudies(app.extensions["engine"])
+    app.extensions["history"] = History(chosen, Path(app.instance_path))
     app.add_template_filter(percent)
     app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
     app.register_blueprint(pages)

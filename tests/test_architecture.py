@@ -106,6 +106,11 @@ def test_importing_the_servers_parts_loads_no_training_library() -> None:
     assert not loaded & TRAINING_ONLY
 
 
+def test_the_server_starts_without_its_database() -> None:
+    loaded = loaded_after("import app; app.create_app({'warm_up': False})")
+    assert not loaded & {"sqlalchemy", "alembic", "psycopg", "sqlite3", "dicomanonymizer"}
+
+
 def test_the_command_line_starts_without_flask_and_opencv() -> None:
     assert not loaded_after("import cli") & (TRAINING_ONLY | {"flask", "cv2", "pydicom", "onnxruntime"})
 
@@ -130,6 +135,7 @@ DISTRIBUTIONS = {
     "jpeg_ls": "pyjpegls",
     "tensorflow": "tensorflow-cpu",
     "werkzeug": "flask",
+    "dicomanonymizer": "dicom-anonymizer",
 }
 
 

@@ -16,8 +16,12 @@ PLAIN_PX = PLAIN_SIDE**2  # of an ordinary CT slice
 CONTACT = re.compile(r"(https?://|mailto:)[^\s\"<>]+")
 
 
-def _setting(default: object, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+# Hosts give the database's address under this name, without our prefix.
+FROM_HOSTS = {"database_url": "DATABASE_URL"}
+
+
+def _setting(default: object, help: str, *, zero: bool = False, secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": help, "zero": zero}, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,29 @@ class Settings:
     )
     reads_at_once: int = _setting(1, "How many files one process reads and draws at the same time; the others wait.")
     warm_up: bool = _setting(True, "Load the default model in the background when the process starts.")
+    database_url: str = _setting(
+        "",
+        "The database of the history: `postgresql://user:password@host/name` or `sqlite:////path/file`; without it "
+        "`history.sqlite` in the instance folder. `DATABASE_URL` is read too, as hosts set it.",
+        secret=True,
+    )
+    studies_folder: str = _setting(
+        "", "Where the files of the history's studies are kept; without it `studies` in the instance folder."
+    )
+    retention_days: int = _setting(
+        0, "After how many days a study and its readings are removed from the history; 0 keeps them.", zero=True
+    )
+    deidentify: bool = _setting(
+        False, "Remove what identifies the patient from DICOM files before the history keeps them."
+    )
     contact: str = _setting("", "Where to reach who runs this server, as `mailto:...` or `https://...`.")
 
     def __post_init__(self) -> None:
-        for name in [entry.name for entry in fields(self) if type(entry.default) in (int, float)]:
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{PREFIX}{name.upper()} must be above 0, got {getattr(self, name)}")
+        for entry in [entry for entry in fields(self) if type(entry.default) in (int, float)]:
+            value, zero = getattr(self, entry.name), entry.metadata["zero"]
+            if not 0 < value < float("inf") and not (zero and value == 0):
+                least = "0 or above" if zero else "above 0"
+                raise ValueError(f"{PREFIX}{entry.name.upper()} must be {least}, got {value}")
         if self.max_held_mb < self.max_upload_mb:
             raise ValueError(
                 f"{PREFIX}MAX_HELD_MB is {self.max_held_mb:g}, below {PREFIX}MAX_UPLOAD_MB, {self.max_upload_mb:g}"
@@ -85,7 +106,8 @@ def read_settings(given: Mapping[str, object] | None, environment: Mapping[str, 
         raise ValueError(f"unknown settings {unknown}; there are {[entry.name for entry in table]}")
     values: dict[str, Any] = {}
     for entry in table:
-        value = given.get(entry.name, environment.get(PREFIX + entry.name.upper()) or None)
+        names = (PREFIX + entry.name.upper(), FROM_HOSTS.get(entry.name, ""))
+        value = given.get(entry.name, next((environment[name] for name in names if environment.get(name)), None))
         if value is not None:
             values[entry.name] = _read(entry, value)
     return Settings(**values)

@@ -36,6 +36,17 @@ def test_empty_variable_counts_as_not_set() -> None:
     assert read_settings(None, {"HEMOSCOPE_MODEL": ""}).model == "reader"
 
 
+def test_hosts_may_name_the_database_without_the_prefix() -> None:
+    environment = {"DATABASE_URL": "postgres://host/a", "HEMOSCOPE_DATABASE_URL": ""}
+    assert read_settings(None, environment).database_url == "postgres://host/a"
+    environment["HEMOSCOPE_DATABASE_URL"] = "postgres://host/b"
+    assert read_settings(None, environment).database_url == "postgres://host/b"
+
+
+def test_the_databases_password_is_not_shown() -> None:
+    assert "secret" not in repr(read_settings({"database_url": "postgres://user:secret@host/a"}, {}))
+
+
 def test_megabytes_are_a_million_bytes() -> None:
     assert read_settings({"max_file_mb": 1.5}, {}).max_file_bytes == 1_500_000
 
@@ -45,6 +56,7 @@ def test_megabytes_are_a_million_bytes() -> None:
     [
         ({"max_upload_mb": 97}, {}, "HEMOSCOPE_MAX_HELD_MB is 96, below HEMOSCOPE_MAX_UPLOAD_MB, 97"),
         ({"max_pixels": 0}, {}, "HEMOSCOPE_MAX_PIXELS must be above 0"),
+        ({"retention_days": -1}, {}, "HEMOSCOPE_RETENTION_DAYS must be 0 or above, got -1"),
         ({"max_fiels": 3}, {}, "unknown settings.*max_fiels"),
         (None, {"HEMOSCOPE_MAX_FILES": "many"}, "HEMOSCOPE_MAX_FILES must be int, got 'many'"),
         (None, {"HEMOSCOPE_MAX_FILES": "0"}, "HEMOSCOPE_MAX_FILES must be above 0"),

@@ -1,0 +1,161 @@
+"""Jobs change their state once, whoever asks, and say so after a restart."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from web.history.database import Database, parse_url
+from web.history.jobs import (
+    INTERRUPTED,
+    JobState,
+    UnknownJob,
+    cancel_job,
+    fail_job,
+    finish_job,
+    job_state,
+    mark_interrupted,
+    queue_job,
+    take_job,
+    tell_progress,
+)
+from web.history.keeping import delete_study, set_unread
+from web.history.opening import Store
+from web.history.records import KeptStudy, ReadingFacts, UnknownStudy
+from web.history.worklist import study
+
+FACTS = ReadingFacts("reader", "0.3.0", "hemorrhage", {"any": 0.9}, 12.5)
+
+
+@pytest.fixture
+def job(store: Store, keep: Callable[..., KeptStudy]) -> int:
+    return queue_job(store.database, keep().number, "reader")
+
+
+def test_a_job_goes_from_queued_to_done(store: Store, job: int) -> None:
+    database = store.database
+    assert (job_state(database, job).state, job_state(database, job).slices) == ("queued", None)
+    taken = take_job(database, "a")
+    assert (taken.number, taken.state, taken.model) == (job, "running", "reader")
+    assert take_job(database, "b") is None
+    assert tell_progress(database, job, "a", 10, 30)
+    now = job_state(database, job)
+    assert (now.slices_done, now.slices) == (10, 30)
+    assert finish_job(database, job, "a", FACTS)
+    ended = job_state(database, job)
+    assert (ended.state, ended.slices_done, ended.slices) == ("done", 30, 30)
+    row = study(database, ended.study_number).row
+    assert (row.state, row.unread, row.read.finding, row.read.volume_ml) == ("read", True, "hemorrhage", 12.5)
+
+
+def test_the_state_outlives_the_process(store: Store, database_url: str, job: int) -> None:
+    take_job(store.database, "a")
+    tell_progress(store.database, job, "a", 3, 30)
+    another = Database(parse_url(database_url))
+    assert (job_state(another, job).state, job_state(another, job).slices_done) == ("running", 3)
+    another.close()
+
+
+def test_jobs_are_taken_in_the_order_they_came_and_each_once(store: Store, keep: Callable[..., KeptStudy]) -> None:
+    number = keep().number
+    queued = [queue_job(store.database, number, "reader") for _ in range(6)]
+    taken: list[JobState | None] = []
+    meet = threading.Barrier(3)
+
+    def work() -> None:
+        meet.wait()
+        taken.extend(take_job(store.database, "a") for _ in range(2))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.number for one in taken if one) == queued
+    assert take_job(store.database, "a") is None
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_cancelled_job_stays_cancelled(store: Store, job: int, running: bool) -> None:
+    database = store.database
+    if running:
+        take_job(database, "a")
+    assert cancel_job(database, job)
+    assert not cancel_job(database, job)
+    assert take_job(database, "a") is None
+    assert not tell_progress(database, job, "a", 1, 30)
+    assert not finish_job(database, job, "a", FACTS)
+    assert not fail_job(database, job, "a", "Too late.")
+    assert job_state(database, job).state == "cancelled"
+    assert study(database, 1).row.read is None
+
+
+def test_a_failed_job_says_why(store: Store, job: int) -> None:
+    take_job(store.database, "a")
+    assert fail_job(store.database, job, "a", "The slices have no positions.")
+    assert (job_state(store.database, job).state, job_state(store.database, job).message) == (
+        "failed",
+        "The slices have no positions.",
+    )
+    assert study(store.database, 1).row.state == "failed"
+
+
+def test_a_study_that_was_read_stays_read_when_a_later_job_fails(store: Store, job: int) -> None:
+    take_job(store.database, "a")
+    finish_job(store.database, job, "a", FACTS)
+    later = queue_job(store.database, 1, "unet")
+    take_job(store.database, "a")
+    fail_job(store.database, later, "a", "No.")
+    assert study(store.database, 1).row.state == "read"
+
+
+def test_a_job_whose_process_died_is_marked_and_one_that_lives_is_not(
+    store: Store, keep: Callable[..., KeptStudy]
+) -> None:
+    database, now = store.database, datetime.now(UTC)
+    dead, waiting = (queue_job(database, keep().number, "reader") for _ in range(2))
+    take_job(database, "a")
+    assert mark_interrupted(database, now + timedelta(seconds=30)) == 0
+    assert mark_interrupted(database, now + timedelta(seconds=90)) == 1
+    assert (job_state(database, dead).state, job_state(database, dead).message) == ("interrupted", INTERRUPTED)
+    assert job_state(database, waiting).state == "queued"
+    assert not tell_progress(database, dead, "a", 4, 30)  # it was slow, not dead: it stops
+
+
+def test_another_process_cannot_end_a_job(store: Store, job: int) -> None:
+    take_job(store.database, "a")
+    assert not finish_job(store.database, job, "b", FACTS)
+    assert not fail_job(store.database, job, "b", "No.")
+    assert not tell_progress(store.database, job, "b", 1, 2)
+    assert job_state(store.database, job).state == "running"
+
+
+def test_a_job_goes_with_its_study(store: Store, job: int) -> None:
+    take_job(store.database, "a")
+    delete_study(store.database, store.files, 1)
+    assert not tell_progress(store.database, job, "a", 1, 2)
+    assert not finish_job(store.database, job, "a", FACTS)
+    with pytest.raises(UnknownJob):
+        job_state(store.database, job)
+
+
+def test_a_job_needs_a_study(store: Store) -> None:
+    with pytest.raises(UnknownStudy):
+        queue_job(store.database, 4711, "reader")
+
+
+def test_a_new_reading_makes_a_study_unread_again(store: Store, job: int) -> None:
+    set_unread(store.database, 1, False)
+    assert not study(store.database, 1).row.unread
+    take_job(store.database, "a")
+    finish_job(store.database, job, "a", FACTS)
+    assert study(store.database, 1).row.unread
+
+
+def test_the_time_left_follows_the_pace_so_far() -> None:
+    start = datetime(2026, 11, 22, tzinfo=UTC)
+    state = JobState(1, 1, "reader", "running", 10, 40, "", start, start, None)
+    assert state.seconds_left(start + timedelta(seconds=2)) == pytest.approx(6.0)
+    assert JobState(1, 1, "reader", "running", 0, 40, "", start, start, None).seconds_left(start) is None
+    assert JobState(1, 1, "reader", "done", 40, 40, "", start, start, start).seconds_left(start) is None
