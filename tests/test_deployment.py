@@ -149,7 +149,7 @@ def test_make_builds_the_environment_it_needs(target: str, tmp_path: Path) -> No
     )
     steps = [
         shlex.split(line, comments=True)
-        for line in done.stdout.splitlines()
+        for line in done.stdout.replace("\\\n", " ").splitlines()
         if " -m venv " in line or " -m pip " in line
     ]
     assert steps[0][1:3] == ["-m", "venv"]
