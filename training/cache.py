@@ -96,6 +96,7 @@ class KnownFits:
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"fits_{_code()[:16]}.json"
         self.answers: dict[str, bool] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.stored = len(self.answers)
 
     def __call__(self, one: Sample) -> bool:
         """Whether `one` can be made, see `synthesis.can_be_made`."""
@@ -104,7 +105,9 @@ class KnownFits:
         return self.answers[one.key]
 
     def save(self) -> None:
-        """Write the answers for the next training."""
+        """Write the answers for the next training, if any are new."""
+        if len(self.answers) == self.stored:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(self.answers))

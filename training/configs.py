@@ -236,7 +236,7 @@ CONFIGS: dict[str, TrainConfig] = {
     # Untried: rates and sizes are the reader's, the epochs follow from the slices there are.
     "reader_open_96": TrainConfig(
         preprocess=Preprocess(size=96, windows=READER_WINDOWS, frame="head"),
-        epochs=24,
+        epochs=20,
         learning_rate=2e-3,
         warmup=1,
         final_rate=0.1,

@@ -126,7 +126,7 @@ class Sample:
             others.append(other.hu)
         place = len(self.previous[:reach])
         planes = [*others[:place], scan.hu, *others[place:]]
-        return replace(scan, hu=np.concatenate(planes), positions_mm=None), place
+        return replace(scan, hu=np.concatenate(planes), positions_mm=None, instance_uids=None), place
 
     def target(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """What is known of each pixel, as NO_BLOOD, BLOOD, NOT_KNOWN or IN_BOX: uint8 (rows, columns).
