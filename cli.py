@@ -20,7 +20,6 @@ import click
 from hemoscope.errors import BadRequest, BadScan, HemoscopeError, UnknownModel
 from hemoscope.findings import Findings
 from hemoscope.inputs import holds_records, list_files, refuse_overwriting
-from hemoscope.labels import ANY, SUBTYPES
 from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Scan, Window
 
@@ -360,27 +359,15 @@ def said_of_folder(folder: Path) -> str:
 
 def tell(said: dict[str, object], json_file: IO[str] | None) -> None:
     """Hand out one result at once: a JSON line, or a line for people on stdout."""
+    from hemoscope.results.lines import file_line
+
     if json_file is not None:
         json_file.write(json.dumps(said) + "\n")
         json_file.flush()
         return
     if sys.stderr.isatty() and sys.stdout.isatty():
         click.echo("\r\033[K", nl=False, err=True)  # the progress bar comes again below this line
-    click.echo(line(said))
-
-
-def line(said: dict[str, Any]) -> str:
-    """One result for people: finding, probability of any blood, area, file, and the subtypes that are more likely
-    than not."""
-    path = click.format_filename(said["path"])
-    if "error" in said:
-        return f"{'not read':<10} {'':>4} {'':>12}  {path}: {said['error']}"
-    probabilities = said["probabilities"]
-    area = f"{said['area_px']} px" if said["area_mm2"] is None else f"{said['area_mm2']:.1f} mm²"
-    area = "no mask" if said["area_px"] is None else area
-    likely = [f"{name} {probabilities[name]:.2f}" for name in SUBTYPES if (probabilities[name] or 0) >= 0.5]
-    subtypes = f": {', '.join(likely)}" if likely and said["finding"] != "none" else ""
-    return f"{said['finding']:<10} {probabilities[ANY]:.2f} {area:>12}  {path}{subtypes}"
+    click.echo(file_line(said, click.format_filename(str(said["path"]))))
 
 
 @contextmanager
@@ -396,14 +383,11 @@ def progress_of(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def tell_candidates(studies: "Studies") -> None:
-    """The series for people, with what becomes of each, and the files that are not read."""
-    for study in studies.studies:
-        if len(studies.studies) > 1:
-            click.echo(f"study of {study.facts.study_date or 'an unknown date'}: {study.facts.study_description}")
-        for one in study.candidates:
-            verdict = "read" if one.chosen else "can be picked" if one.readable else "left out"
-            named = one.series.facts.series_description or one.series.kernel or "unnamed"
-            click.echo(f"series {one.key:<4} {verdict:<13} {named}: {one.reason}")
+    """The series for people, with what becomes of each; files that are not read on stderr."""
+    from hemoscope.results.lines import candidate_lines
+
+    for said in candidate_lines(studies):
+        click.echo(said)
     for file in (*studies.left_out, *(file for one in studies.candidates if one.stack for file in one.series.left_out)):
         click.echo(f"{file.name}: {file.reason}", err=True)
     for note in studies.notes:
@@ -411,33 +395,15 @@ def tell_candidates(studies: "Studies") -> None:
 
 
 def tell_study(picked: "Candidate", volume: "Volume", found: Findings, measured: "Measurements") -> None:
-    """The reading for people: finding, subtypes, where to look first, how much blood, and the geometry."""
-    from hemoscope.results.measured import measurement_lines
-    from hemoscope.results.study import look_first
+    """The reading for people; slices that could not be read on stderr."""
+    from hemoscope.results.lines import study_lines
 
-    probabilities = found.probabilities
-    likely = [f"{name} {probabilities[name]:.2f}" for name in SUBTYPES if (probabilities[name] or 0) >= 0.5]
-    subtypes = f": {', '.join(likely)}" if likely and found.finding != "none" else ""
-    click.echo(f"\nSeries {picked.key}: {found.finding}, {ANY} {probabilities[ANY]:.2f}{subtypes}")
-    for index in look_first(found):
-        one = found.slices[index]
-        click.echo(f"  look at {where(volume, index)}: {one.finding}, {one.probabilities[ANY]:.2f}")
-    for said in measurement_lines(measured, lambda index: where(volume, index)):
+    click.echo()
+    for said in study_lines(picked, volume, found, measured):
         click.echo(said)
-    click.echo(f"{len(volume.slices)} slices, counted from the feet.")
-    for note in found.notes:
-        click.echo(note)
     for file in volume.left_out:
         click.echo(f"{file.name}: {file.reason}", err=True)
     click.echo(NOT_A_DEVICE, err=True)
-
-
-def where(volume: "Volume", index: int) -> str:
-    """The stored slices behind a slice of the scan, counted from 1, and their height in patient coordinates."""
-    stored = range(index, index + 1) if volume.slabs is None else volume.slabs.slices(index)
-    place = f"slice {stored[0] + 1}" if len(stored) == 1 else f"slices {stored[0] + 1} to {stored[-1] + 1}"
-    positions = volume.scan.positions_mm
-    return place if positions is None else f"{place} (z {positions[index][2]:.1f} mm)"
 
 
 def port_is_free(host: str, port: int) -> bool:
