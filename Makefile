@@ -42,8 +42,9 @@ train: $(VENV)/.all  ## train a network (NAME=reader DATA=folder FOLD=0, and RES
 	@test -n "$(DATA)" || { echo "make train needs DATA=folder or HEMOSCOPE_DATA: where the data sets lie." >&2; exit 2; }
 	$(BIN)/python -m training.train $(NAME) --data "$(DATA)" --fold $(FOLD) $(if $(RESUME),--resume)
 
-bench: $(VENV)/.serve  ## measure latency, memory and start; beside TensorFlow where that is installed
+bench: $(VENV)/.serve  ## measure latency, memory and start, beside TensorFlow where that is installed; and a whole study
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.study
 
 lock: $(VENV)/.serve  ## choose versions anew for constraints.txt, for all platforms
 	$(BIN)/python -m pip install --disable-pip-version-check uv

@@ -288,6 +288,9 @@ def phantom(folder: Path, bleeds: tuple["Bleed", ...], slices: int, seed: int) -
     click.echo(f"{len(written)} slices in {folder}")
     for subtype in sorted({bleed.subtype for bleed in bleeds}):
         click.echo(f"{subtype}: {head.volume_ml(subtype):.2f} ml")
+    if head.push_mm:
+        side = "left" if head.push_mm > 0 else "right"
+        click.echo(f"The bleeds push the midline by up to {abs(head.push_mm):.1f} mm to the patient's {side}.")
 
 
 @main.command()

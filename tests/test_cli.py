@@ -411,8 +411,9 @@ def test_phantom_is_a_series_that_can_be_read_back(run, tmp_path: Path) -> None:
     folder = tmp_path / "head"
     result = run("phantom", folder, "--bleed", "intraparenchymal:20", "--slices", "8")
     assert result.exit_code == 0
-    first, second = result.stdout.splitlines()
+    first, second, third = result.stdout.splitlines()
     assert first == f"8 slices in {folder}"
+    assert third == "The bleeds push the midline by up to 2.0 mm to the patient's right."
     name, volume, unit = second.split()
     assert (name, unit) == ("intraparenchymal:", "ml")
     assert float(volume) == pytest.approx(20, rel=0.1)

@@ -16,16 +16,16 @@ disagree that see every other slice each, by how much fits disagree that are as 
 disagree, and by how much phantoms of known shift were missed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hemoscope.measuring.slices import AXIAL
 from hemoscope.measuring.straightening import GRID_MM, MIDDLE, Straight, straightened
+from hemoscope.measuring.symmetry import Sides
 from hemoscope.measuring.values import MidlineShift, PlacePx, Unknown
 from hemoscope.scan import Scan
 
@@ -33,9 +33,6 @@ ENOUGH_SLICES = 8  # from so many on, every other one is enough for the coarse s
 SLOPES = ((-0.12, -0.08), (-0.04, 0.0, 0.04), (0.08, 0.12))  # of the falx's plane, from the skull's first direction
 OFFSETS_MM = (-4.0, 0.0, 4.0)
 AS_GOOD = 0.02  # a fit whose symmetry is less by no more than this is as good
-ROW_STEP = 2  # every other row is compared
-REACH_MM = 20  # on each side of the midline the brain is compared: falx, ventricles and thalami, not the insula
-LEAST_KNOWN = 0.25  # of the pairs of places: with less the rest is blood or skull
 MOST_BOW_MM = 18.0
 VENTRICLES = (0.25, 0.46)  # of the skull's length below its top: adults' bodies and front horns lie 42 to 78 mm below
 LEAST_FLUID_MM2 = 30.0  # in the measured slice: ventricles that are pressed together still have twice as much
@@ -96,9 +93,10 @@ def midline_shift(scan: Scan, masks: Sequence[NDArray[np.bool_]]) -> MidlineShif
     level = _level(slices)
     if level is None:
         return Unknown("No slice shows enough of the lateral ventricles: the midline was not found.")
-    fit, *others = fits(slices)
+    sides = Sides(slices)
+    fit, *others = fits(sides, np.arange(len(slices)))
     rivals = [other for other in others if other.symmetry > fit.symmetry - AS_GOOD]
-    bow, uncertainty_mm = fit.bows[level], _uncertainty_mm(slices, fit, rivals, level)
+    bow, uncertainty_mm = fit.bows[level], _uncertainty_mm(sides, fit, rivals, level)
     if fit.symmetries[level] < LEAST_SYMMETRY or abs(bow) >= MOST_BOW_MM:
         return Unknown("The two sides of the brain are too different: the midline was not found.")
     if uncertainty_mm > MOST_UNCERTAIN_MM:
@@ -106,52 +104,35 @@ def midline_shift(scan: Scan, masks: Sequence[NDArray[np.bool_]]) -> MidlineShif
     return _drawn(slices[level], fit.plane, bow, uncertainty_mm)
 
 
-def fits(slices: Sequence[Straight]) -> list[Fit]:
-    """The planes and bows of greatest symmetry, the best first.
+def fits(sides: Sides, chosen: NDArray[np.int64]) -> list[Fit]:
+    """The planes and bows of greatest symmetry in the chosen slices, the best first.
 
     A coarse search over all planes, then a finer one around the best of those that lean to the left, of those that are
     nearly straight, and of those that lean to the right: two of the three may end at the same plane, or not.
     """
-    centre_mm = float(np.mean([one.along_mm for one in slices]))
-    some, bows = slices[:: 1 + (len(slices) >= ENOUGH_SLICES)], np.arange(-16.0, 17.0, 2.0)
+    centre_mm = float(np.mean([sides.slices[number].along_mm for number in chosen]))
+    some, bows = chosen[:: 1 + (len(chosen) >= ENOUGH_SLICES)], np.arange(-16.0, 17.0, 2.0)
     found = []
     for slopes in SLOPES:
-        planes = (Plane(offset, 0.0, slope, centre_mm) for slope in slopes for offset in OFFSETS_MM)
-        first = max((_bowed(some, plane, [0.0] * len(some), bows) for plane in planes), key=lambda fit: fit.symmetry)
-        found.append(_finer(slices, _bowed(slices, first.plane, [0.0] * len(slices), bows)))
+        planes = [Plane(offset, 0.0, slope, centre_mm) for slope in slopes for offset in OFFSETS_MM]
+        first = _best(sides, some, planes, np.zeros((len(planes), len(some))), bows)
+        found.append(_finer(sides, chosen, _best(sides, chosen, [first.plane], np.zeros((1, len(chosen))), bows)))
     return sorted(found, key=lambda fit: -fit.symmetry)
 
 
-def _finer(slices: Sequence[Straight], best: Fit) -> Fit:
+def _finer(sides: Sides, chosen: NDArray[np.int64], best: Fit) -> Fit:
     """The best fit around a coarse one: in steps that are halved where none of them helps."""
     steps, near = np.array([2.0, 0.1, 0.02]), np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
     while steps[0] > 0.2:
-        around = (sign * step for step in np.diag(steps) for sign in (-1, 1))
+        around = [sign * step for step in np.diag(steps) for sign in (-1, 1)]
         # What moves the plane aside takes the bow back, so that the middle stays where it is.
-        tries = [_bowed(slices, best.plane.moved(by), [bow - by[0] for bow in best.bows], near) for by in around]
-        better = max(tries, key=lambda fit: fit.symmetry)
+        bows = np.array([np.array(best.bows) - by[0] for by in around])
+        better = _best(sides, chosen, [best.plane.moved(by) for by in around], bows, near)
         if better.symmetry > best.symmetry + 1e-6:
             best = better
         else:
             steps, near = steps / 2, np.array([-0.5, -0.25, 0.0, 0.25, 0.5])
     return best
-
-
-def symmetries(one: Straight, plane: Plane, bows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How alike the two sides of a midline are, for each bow in mm: the correlation of mirrored places, -1..1."""
-    y = np.arange(one.ends[0] + 1, one.ends[1], ROW_STEP, dtype=np.float32)
-    x = plane.x(one, y) + (bows[:, None] / GRID_MM).astype(np.float32) * _parabola(one, y)
-    aside = np.arange(1, REACH_MM + 1, dtype=np.float32)
-    columns = x.reshape(-1, 1) + np.concatenate([-aside, aside])
-    rows = np.broadcast_to(np.tile(y, len(bows))[:, None], columns.shape)
-    seen = cv2.remap(one.hu_and_brain, columns, np.ascontiguousarray(rows), cv2.INTER_LINEAR)
-    left, right = seen.reshape(len(bows), len(y), 2, REACH_MM, 2).transpose(2, 4, 0, 1, 3).reshape(2, 2, len(bows), -1)
-    known = left[1] * right[1]
-    total = np.maximum(known.sum(axis=1), 1e-6)
-    mean = ((known * (left[0] + right[0])).sum(axis=1) / (2 * total))[:, None]
-    spread = (known * ((left[0] - mean) ** 2 + (right[0] - mean) ** 2)).sum(axis=1) / 2
-    alike = (known * (left[0] - mean) * (right[0] - mean)).sum(axis=1) / np.maximum(spread, 1e-6)
-    return np.where(total < LEAST_KNOWN * known.shape[1], -1.0, alike).astype(np.float64)
 
 
 def _unfit(scan: Scan) -> str:
@@ -179,23 +160,39 @@ def _parabola(one: Straight, y: NDArray[np.float32]) -> NDArray[np.float32]:
     return (1 - ((y - (top + bottom) / 2) / ((bottom - top) / 2)) ** 2).astype(np.float32)
 
 
-def _bowed(slices: Sequence[Straight], plane: Plane, bows: Iterable[float], changes: NDArray[np.float64]) -> Fit:
-    """For each slice the best of the bows that differ from the given ones by one of the changes."""
-    best, found = [], []
-    for one, bow in zip(slices, bows, strict=True):
-        tries = bow + changes
-        each = symmetries(one, plane, tries)
-        place = int(np.argmax(each))
-        best.append(float(tries[place]))
-        found.append(float(each[place]))
-    return Fit(plane, tuple(best), tuple(found))
+def _best(
+    sides: Sides,
+    chosen: NDArray[np.int64],
+    planes: Sequence[Plane],
+    bows: NDArray[np.float64],
+    changes: NDArray[np.float64],
+) -> Fit:
+    """The most symmetric of the planes, each with the best of the bows that differ from the given by one change.
+
+    Args:
+        chosen: int (slices,), numbers of slices.
+        bows: in mm, (planes, slices).
+        changes: in mm, (changes,).
+    """
+    slices = [sides.slices[number] for number in chosen]
+    rows = sides.rows[chosen]
+    parabolas = np.stack([_parabola(one, y) for one, y in zip(slices, rows, strict=True)])
+    straight = np.stack([[plane.x(one, y) for one, y in zip(slices, rows, strict=True)] for plane in planes])
+    tries = bows[:, None] + changes[:, None]  # (planes, changes, slices)
+    x = straight[:, None] + (tries / GRID_MM).astype(np.float32)[..., None] * parabolas
+    each = sides.symmetries(chosen, x.reshape(-1, *rows.shape)).reshape(tries.shape)
+    best = int(np.argmax(each.max(axis=1).mean(axis=1)))
+    places = each[best].argmax(axis=0)
+    columns = np.arange(len(chosen))
+    found, alike = tries[best][places, columns], each[best][places, columns]
+    return Fit(planes[best], tuple(found.tolist()), tuple(alike.tolist()))
 
 
-def _uncertainty_mm(slices: Sequence[Straight], fit: Fit, rivals: Sequence[Fit], level: int) -> float:
+def _uncertainty_mm(sides: Sides, fit: Fit, rivals: Sequence[Fit], level: int) -> float:
     """Half the width of an interval of about 95 %: two standard deviations."""
-    changes = np.arange(-12.0, 12.1, 0.5)
-    planes = [fits(slices[start::2])[0].plane for start in (0, 1)]
-    bows = [_bowed([slices[level]], plane, [fit.bows[level]], changes).bows[0] for plane in planes]
+    changes, slices, only = np.arange(-12.0, 12.1, 0.5), sides.slices, np.array([level])
+    planes = [fits(sides, np.arange(start, len(slices), 2))[0].plane for start in (0, 1)]
+    bows = [_best(sides, only, [plane], np.array([[fit.bows[level]]]), changes).bows[0] for plane in planes]
     near = [bow for one, bow in zip(slices, fit.bows, strict=True) if _beside(one, slices[level])]
     other = max((abs(rival.bows[level] - fit.bows[level]) for rival in rivals), default=0.0)
     return 2 * hypot((bows[0] - bows[1]) / 2, other / 2, _spread(near), MISSED_MM)

@@ -45,6 +45,24 @@ def test_a_phantoms_shift_lies_within_the_stated_uncertainty(bleeds, asked_mm, s
     assert found.shift_mm == pytest.approx(abs(true_mm), abs=2)
 
 
+@pytest.mark.parametrize("drawn", [slice(0), slice(100, 200), slice(0, 200)], ids=["nothing", "the back", "all"])
+def test_blood_along_the_skull_that_no_mask_shows_makes_no_shift(drawn):
+    # The bleed pushes the midline by 6 mm to the left, and so much is taken back: there is no shift.
+    phantom = make_phantom([Bleed("subdural", 60, side="right")], **HEAD, midline_shift_mm=-6.0)
+    mask = np.zeros(phantom.labels.shape, bool)
+    mask[:, drawn] = phantom.labels[:, drawn] > 0
+    found = midline_shift(phantom.scan, list(mask))
+    assert phantom.midline_shift_mm(found.slice) == 0
+    assert found.shift_mm < 1
+
+
+def test_blood_beside_the_midline_that_no_mask_shows_is_not_taken_for_a_shift():
+    # Its push of 6 mm is taken back.
+    phantom = make_phantom([Bleed("intraparenchymal", 60, side="right")], **HEAD, midline_shift_mm=-6.0, seed=1)
+    assert isinstance(midline_shift(phantom.scan, []), Unknown)
+    assert midline_shift(phantom.scan, masks_of(phantom)).shift_mm < 1
+
+
 def test_a_tilted_gantry_does_not_change_the_shift():
     phantom = make_phantom(**HEAD, tilt_degrees=18, midline_shift_mm=8, seed=5)
     found = midline_shift(phantom.scan, [])
