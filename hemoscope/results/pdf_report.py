@@ -15,12 +15,13 @@ from hemoscope.measuring.values import Volume as Milliliters
 from hemoscope.results.pdf_page import GREY, INNER, MARGIN, REPLACED, Page
 from hemoscope.results.provenance import RESEARCH_USE
 from hemoscope.results.study import look_first
-from hemoscope.scan import BRAIN
+from hemoscope.scan import BRAIN, Scan
 from hemoscope.studies import Volume
 
 PICTURES, LESIONS, NOTE_LINES = 6, 6, 6  # at most
 OPACITY = 0.3
 BOX, GAP = 150.0, (INNER - 3 * 150.0) / 2  # points: a picture's side and what lies between two
+CLEARLY = 0.7  # of a direction cosine: nearer to this axis than to any other
 ROW = 12.0  # points from line to line of a table
 FINDINGS = {"hemorrhage": "Hemorrhage", "none": "No hemorrhage found", "uncertain": "Uncertain"}
 BAND = (
@@ -155,6 +156,8 @@ def _picture(
     width, height = columns * column_mm * scale, rows * row_mm * scale
     inset, drop = (BOX - width) / 2, (BOX - height) / 2
     page.picture(left + inset, top + drop, width, height, picture)
+    for text, right in zip(_sides(scan), (False, True), strict=True):
+        page.text(left + inset + 4, top + drop + 11, text, width - 8, 8, bold=True, grey=1, right=right)
     caption = f"Slice {slice_name(volume, index)}: {_probability(found.probabilities[ANY])}"
     midline = measured.midline
     if midline is not None and midline.slice == index:
@@ -166,6 +169,14 @@ def _picture(
             ]
             page.path(on_page, dashed=dashed)
     page.text(left, top + BOX + 10, caption, BOX, 8)
+
+
+def _sides(scan: Scan) -> tuple[str, str]:
+    """The patient's sides at the picture's left and right; empty where they are not known or not these."""
+    towards_left = 0.0 if scan.orientation is None else scan.orientation[0]  # of the columns, in x (PS3.3 C.7.6.2.1.1)
+    if abs(towards_left) < CLEARLY:
+        return "", ""
+    return ("R", "L") if towards_left > 0 else ("L", "R")
 
 
 def _probabilities(page: Page, top: float, findings: Findings, measured: Measurements) -> None:
@@ -203,7 +214,7 @@ def _lesions(page: Page, top: float, volume: Volume, measured: Measurements) -> 
 
 def _lesion(volume: Volume, one: Lesion) -> tuple[str, str, str, str]:
     across = f"{one.diameters.largest_mm:.0f} x {one.diameters.across_mm:.0f} mm"
-    place = slice_name(volume, one.largest_slice)
+    place = slice_name(volume, one.largest_slice).split(",")[0]  # its height stands below the picture
     kind = f"{one.subtype}, " if one.subtype else ""
     return _ml(one.volume), f"{one.abc2_ml:.1f} ml", across, kind + place
 

@@ -141,3 +141,14 @@ def test_key_slices_are_those_of_the_midline_the_lesions_and_the_likeliest_blood
     assert len(shown) <= 6
     quiet = replace(findings, slices=tuple(replace(one, finding="none") for one in findings.slices))
     assert key_slices(quiet, replace(measured, lesions=(), midline=None)) == [5]  # the middle of ten
+
+
+@pytest.mark.parametrize(
+    ("orientation", "sides"),
+    [((1, 0, 0, 0, 1, 0), ["R", "L"]), ((-1, 0, 0, 0, 1, 0), ["L", "R"]), ((0, 1, 0, 0, 0, -1), []), (None, [])],
+)
+def test_the_patients_sides_are_marked_where_they_are_known(study, orientation, sides: list[str]) -> None:
+    volume, findings, measured = study
+    turned = replace(volume, scan=replace(volume.scan, orientation=orientation))
+    said = words(pdf_report(turned, findings, measured, MADE)).splitlines()
+    assert [line for line in said if line in ("R", "L")] == sides * len(key_slices(findings, measured))
