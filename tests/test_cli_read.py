@@ -113,7 +113,7 @@ def test_results_for_other_programs_are_written_into_a_new_folder(run, tmp_path:
     assert result.exit_code == 0, result.stderr
     captures = [f"captures/{number:04d}.dcm" for number in range(1, 7)]
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    assert written == [*captures, "mask.nii.gz", "report.dcm", "result.json", "segmentation.dcm"]
+    assert written == [*captures, "mask.nii.gz", "report.dcm", "report.pdf", "result.json", "segmentation.dcm"]
     assert json.loads((out / "result.json").read_text())["measurements"]["total"]["ml"] == 0.12
     segmentation = pydicom.dcmread(out / "segmentation.dcm")
     assert segmentation.pixel_array.sum() == 96  # 6 slices of 16 pixels
@@ -127,7 +127,7 @@ def test_without_a_frame_of_reference_all_but_the_segmentation_is_written(run, s
     result = run(study, "--out", tmp_path / "out")
     assert "segmentation.dcm is not written: FrameOfReferenceUID is missing" in result.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["captures", "mask.nii.gz", "report.dcm", "result.json"]
+    assert written == ["captures", "mask.nii.gz", "report.dcm", "report.pdf", "result.json"]
 
 
 def test_what_cannot_be_written_of_a_study_is_said(run, study: Path, tmp_path: Path, bright_reader) -> None:
@@ -135,7 +135,7 @@ def test_what_cannot_be_written_of_a_study_is_said(run, study: Path, tmp_path: P
     result = run(study, "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "bright gives no mask: segmentation.dcm, captures and mask.nii.gz are not written." in result.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.dcm", "result.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.dcm", "report.pdf", "result.json"]
     file = tmp_path / "file"
     file.touch()
     refused = run(study, "--out", file / "out")

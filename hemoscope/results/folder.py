@@ -1,7 +1,8 @@
 """A folder of results of one study: what `hemoscope read --out` writes.
 
-In: a volume whose files can still be read, its findings and measurements. Out: `result.json`, `segmentation.dcm`,
-`report.dcm`, `captures/` with a DICOM file a slice, and `mask.nii.gz`; and for each that cannot be, a sentence.
+In: a volume whose files can still be read, its findings and measurements. Out: `result.json`, `report.pdf`,
+`segmentation.dcm`, `report.dcm`, `captures/` with a DICOM file a slice, and `mask.nii.gz`; and for each that cannot be,
+a sentence.
 """
 
 import json
@@ -21,13 +22,14 @@ from hemoscope.results.blood import Blood
 from hemoscope.results.dicom_seg import segmentation
 from hemoscope.results.dicom_sr import Segmented, report
 from hemoscope.results.nifti_mask import nifti_mask
+from hemoscope.results.pdf_report import pdf_report
 from hemoscope.results.provenance import Provenance
 from hemoscope.results.secondary_capture import secondary_captures
 from hemoscope.results.sources import Sources, read_sources
 from hemoscope.studies import Volume, decoded
 
-RESULT, SEGMENTATION, REPORT, CAPTURES, MASK = (
-    "result.json", "segmentation.dcm", "report.dcm", "captures", "mask.nii.gz",
+RESULT, PAGE, SEGMENTATION, REPORT, CAPTURES, MASK = (
+    "result.json", "report.pdf", "segmentation.dcm", "report.dcm", "captures", "mask.nii.gz",
 )  # fmt: skip
 
 
@@ -46,7 +48,7 @@ def write_results(
         volume: its files still open.
         findings, measured: of its scan.
         said: what `result.json` holds.
-        made: when; part of the DICOM objects.
+        made: when; part of the DICOM objects and said in the page.
 
     Returns:
         what was not written and why, in sentences.
@@ -56,6 +58,7 @@ def write_results(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (folder / PAGE).write_bytes(pdf_report(volume, findings, measured, made))
     on_scan = Blood.of(findings)
     if on_scan is None:
         missing = [f"{findings.model} gives no mask: {SEGMENTATION}, {CAPTURES} and {MASK} are not written."]
