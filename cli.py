@@ -202,7 +202,7 @@ def read(
             measured = measure(volume.scan, found)
             said = study_record(paths, studies, picked, volume, found, measured)
             if folder is not None:
-                write_into(folder, volume, found, measured, said)
+                write_into(folder, studies, volume, found, measured, said)
     except BadScan as error:
         if json_file is not None:
             json_file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
@@ -215,13 +215,18 @@ def read(
 
 
 def write_into(
-    folder: Path, volume: "Volume", found: Findings, measured: "Measurements", said: dict[str, object]
+    folder: Path,
+    studies: "Studies",
+    volume: "Volume",
+    found: Findings,
+    measured: "Measurements",
+    said: dict[str, object],
 ) -> None:
     """Write the results of a study into a folder, and say what could not be."""
     from hemoscope.results.folder import write_results
 
     try:
-        missing = write_results(folder, volume, found, measured, said, datetime.now(UTC))
+        missing = write_results(folder, volume, found, measured, said, datetime.now(UTC), studies.notes)
     except OSError as error:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror or error}.") from None
     for sentence in missing:

@@ -6,7 +6,7 @@ a sentence.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -40,6 +40,7 @@ def write_results(
     measured: Measurements,
     said: Mapping[str, object],
     made: datetime,
+    notes: Sequence[str] = (),
 ) -> list[str]:
     """Write all forms that the study allows.
 
@@ -49,6 +50,7 @@ def write_results(
         findings, measured: of its scan.
         said: what `result.json` holds.
         made: when; part of the DICOM objects and said in the page.
+        notes: of the studies that came together, for the page.
 
     Returns:
         what was not written and why, in sentences.
@@ -58,7 +60,7 @@ def write_results(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    (folder / PAGE).write_bytes(pdf_report(volume, findings, measured, made))
+    (folder / PAGE).write_bytes(pdf_report(volume, findings, measured, made, notes))
     on_scan = Blood.of(findings)
     if on_scan is None:
         missing = [f"{findings.model} gives no mask: {SEGMENTATION}, {CAPTURES} and {MASK} are not written."]

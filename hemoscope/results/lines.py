@@ -10,7 +10,7 @@ from hemoscope.findings import Findings
 from hemoscope.labels import ANY, SUBTYPES
 from hemoscope.measuring.values import Measurements
 from hemoscope.results.measured import measurement_lines
-from hemoscope.results.study import look_first
+from hemoscope.results.study import look_first, slice_number
 from hemoscope.studies import Candidate, Studies, Volume
 
 
@@ -53,8 +53,8 @@ def study_lines(picked: Candidate, volume: Volume, found: Findings, measured: Me
 
 def where(volume: Volume, index: int) -> str:
     """The stored slices behind a slice of the scan, counted from 1, and their height in patient coordinates."""
-    stored = range(index, index + 1) if volume.slabs is None else volume.slabs.slices(index)
-    place = f"slice {stored[0] + 1}" if len(stored) == 1 else f"slices {stored[0] + 1} to {stored[-1] + 1}"
+    number = slice_number(volume, index)
+    place = f"slice {number}" if number.isdigit() else f"slices {number}"
     positions = volume.scan.positions_mm
     return place if positions is None else f"{place} (z {positions[index][2]:.1f} mm)"
 

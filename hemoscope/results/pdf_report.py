@@ -3,6 +3,7 @@
 In: a volume, its findings and measurements. Out: bytes of a PDF, one A4 page. What does not fit is cut and counted.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -14,7 +15,7 @@ from hemoscope.measuring.values import Lesion, Measurements
 from hemoscope.measuring.values import Volume as Milliliters
 from hemoscope.results.pdf_page import GREY, INNER, MARGIN, REPLACED, Page
 from hemoscope.results.provenance import RESEARCH_USE
-from hemoscope.results.study import look_first
+from hemoscope.results.study import look_first, slice_number
 from hemoscope.scan import BRAIN, Scan
 from hemoscope.studies import Volume
 
@@ -38,13 +39,16 @@ LIMITS = (
 )
 
 
-def pdf_report(volume: Volume, findings: Findings, measured: Measurements, made: datetime) -> bytes:
+def pdf_report(
+    volume: Volume, findings: Findings, measured: Measurements, made: datetime, notes: Sequence[str] = ()
+) -> bytes:
     """Draw the report.
 
     Args:
         volume: what was read; its files need not be open.
         findings, measured: of its scan.
         made: when; said in the report.
+        notes: of the studies that came together, said before those of the reading.
 
     Returns:
         a PDF of one page, the same bytes for the same input.
@@ -59,7 +63,7 @@ def pdf_report(volume: Volume, findings: Findings, measured: Measurements, made:
     _pictures(page, 213, volume, findings, measured)
     _probabilities(page, 556, findings, measured)
     _lesions(page, 556, volume, measured)
-    _notes(page, 666, [*findings.notes, *measured.notes])
+    _notes(page, 666, [*notes, *findings.notes, *measured.notes])
     page.rule(764)
     page.lines(MARGIN, 776, LIMITS, INNER, 2, 7.5)
     model = f"Model {findings.model} {findings.version}"
@@ -72,8 +76,7 @@ def pdf_report(volume: Volume, findings: Findings, measured: Measurements, made:
 
 def slice_name(volume: Volume, index: int) -> str:
     """The stored slices behind a slice of the scan, counted from 1 at the feet, and their height."""
-    stored = range(index, index + 1) if volume.slabs is None else volume.slabs.slices(index)
-    name = f"{stored[0] + 1}" if len(stored) == 1 else f"{stored[0] + 1} to {stored[-1] + 1}"
+    name = slice_number(volume, index)
     positions = volume.scan.positions_mm
     return name if positions is None else f"{name}, z {positions[index][2]:.1f} mm"
 
@@ -214,7 +217,7 @@ def _lesions(page: Page, top: float, volume: Volume, measured: Measurements) -> 
 
 def _lesion(volume: Volume, one: Lesion) -> tuple[str, str, str, str]:
     across = f"{one.diameters.largest_mm:.0f} x {one.diameters.across_mm:.0f} mm"
-    place = slice_name(volume, one.largest_slice).split(",")[0]  # its height stands below the picture
+    place = slice_number(volume, one.largest_slice)
     kind = f"{one.subtype}, " if one.subtype else ""
     return _ml(one.volume), f"{one.abc2_ml:.1f} ml", across, kind + place
 

@@ -68,6 +68,12 @@ def look_first(findings: Findings) -> list[int]:
     return sorted(suspicious, key=lambda index: -(findings.slices[index].probabilities[ANY] or 0.0))[:LOOK_FIRST]
 
 
+def slice_number(volume: Volume, index: int) -> str:
+    """What a slice of the scan is called: the stored slices behind it, counted from 1 at the feet."""
+    stored = range(index, index + 1) if volume.slabs is None else volume.slabs.slices(index)
+    return f"{stored[0] + 1}" if len(stored) == 1 else f"{stored[0] + 1} to {stored[-1] + 1}"
+
+
 def _geometry(course: Course) -> dict[str, object]:
     return {
         "slices": len(course.gaps_mm) + 1,

@@ -66,6 +66,11 @@ def test_the_same_input_gives_the_same_bytes(study) -> None:
     assert pdf_report(*study, MADE) != pdf_report(*study, MADE.replace(hour=2))
 
 
+def test_what_is_known_of_the_studies_is_said_before_what_is_known_of_the_reading(study) -> None:
+    said = words(pdf_report(*study, MADE, ["One ID stands under two names."]))
+    assert said.index("One ID stands under two names.") < said.index("A doubt.")
+
+
 def test_many_lesions_and_long_texts_stay_on_the_page(study) -> None:
     volume, findings, measured = study
     endless = "W" * 500 + " lorem" * 500
