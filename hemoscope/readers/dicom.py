@@ -96,6 +96,22 @@ def study_facts(header: Header) -> ScanFacts:
     return ScanFacts(**{field.name: header.text(_FACTS[field.name]) for field in fields(ScanFacts)})
 
 
+def size_of(header: Header, max_pixels: int) -> tuple[int, int, int]:
+    """Frames, rows and columns of Pixel Data.
+
+    Raises:
+        BadScan: where one is missing or unreadable, or together they are more than `max_pixels`.
+    """
+    rows, columns = header.integer("Rows"), header.integer("Columns")
+    if rows is None or columns is None:
+        raise BadScan("Rows (0028,0010) or Columns (0028,0011) is missing or unreadable.")
+    frames = header.integer("NumberOfFrames") if header.text("NumberOfFrames") else 1
+    if frames is None:
+        raise BadScan("Number of Frames (0028,0008) is unreadable.")
+    refuse_absurd_size(frames, rows, columns, max_pixels)
+    return frames, rows, columns
+
+
 def states_contrast(header: Header) -> bool:
     """Whether Contrast/Bolus Agent (0018,0010) names one, or its sequence (0018,0012) in enhanced images does."""
     named = header.text("ContrastBolusAgent").upper() not in ("", "NONE", "NO")
@@ -185,13 +201,7 @@ def _describe(header: Header, max_pixels: int) -> _Described:
 
 
 def _layout(header: Header, max_pixels: int) -> Layout:
-    rows, columns = header.integer("Rows"), header.integer("Columns")
-    if rows is None or columns is None:
-        raise BadScan("Rows (0028,0010) or Columns (0028,0011) is missing or unreadable.")
-    frames = header.integer("NumberOfFrames") if header.text("NumberOfFrames") else 1
-    if frames is None:
-        raise BadScan("Number of Frames (0028,0008) is unreadable.")
-    refuse_absurd_size(frames, rows, columns, max_pixels)
+    frames, rows, columns = size_of(header, max_pixels)
     stored = header.integer("BitsStored") or 16
     high = header.integer("HighBit")
     return Layout(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hemoscope.errors import BadScan
-from hemoscope.readers.dicom import DAMAGED, states_contrast, study_facts
+from hemoscope.readers.dicom import DAMAGED, size_of, states_contrast, study_facts
 from hemoscope.readers.elements import Header, parse, parse_head
 from hemoscope.readers.geometry import geometry_of
 from hemoscope.readers.kinds import is_gzip, is_nifti, kind_of
-from hemoscope.readers.limits import refuse_absurd_size
 from hemoscope.readers.nifti import read_nifti_header
 from hemoscope.readers.quiet import quiet
 from hemoscope.readers.refusals import refuse_other_objects
@@ -126,13 +125,7 @@ def _dicom(file: File, header: Header) -> Headed:
 
 
 def _slices(file: File, header: Header) -> tuple[Slice, ...]:
-    rows, columns = header.integer("Rows"), header.integer("Columns")
-    if rows is None or columns is None:
-        raise BadScan("Rows (0028,0010) or Columns (0028,0011) is missing or unreadable.")
-    frames = header.integer("NumberOfFrames") if header.text("NumberOfFrames") else 1
-    if frames is None:
-        raise BadScan("Number of Frames (0028,0008) is unreadable.")
-    refuse_absurd_size(frames, rows, columns, MAX_STACK_PIXELS)
+    frames, rows, columns = size_of(header, MAX_STACK_PIXELS)
     geometry = geometry_of(header, frames)
     positions = geometry.positions_mm
     if positions is not None and max(abs(part) for position in positions for part in position) > _FARTHEST_MM:
