@@ -27,7 +27,7 @@ serve: $(VENV)/.serve $(VIEWER)  ## serve the pages on http://127.0.0.1:8000 (PO
 	$(BIN)/hemoscope serve --port $(PORT)
 
 test: $(VENV)/.all $(VIEWER)  ## run all tests; HEMOSCOPE_DATA=folder adds those that need real data (TESTS=tests/test_cli.py)
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(VENV)/.all  ## check style, formatting and types
 	$(BIN)/ruff check .

@@ -20,6 +20,13 @@ from hemoscope.labels import CLASSES, SUBTYPES
 from hemoscope.scan import Scan
 
 
+LONGEST = "test_train.py"  # begun last, it would keep one of two processes busy while the other has nothing left
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real data; the test skips where HEMOSCOPE_DATA names none."""
