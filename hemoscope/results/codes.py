@@ -3,8 +3,9 @@
 In: nothing. Out: constants, as value, coding scheme and meaning. SCT is SNOMED CT, DCM is DICOM's own (PS3.16 annex
 D), UCUM that of units.
 
-All but those of the kinds of bleed stand in PS3.16, in the context groups (CID) that are named. Of the kinds it lists
-none: three have the code of SNOMED CT; two have private ones, as free sources contradict each other on SNOMED's.
+All but those of the kinds of bleed and the private ones stand in PS3.16, in the context groups (CID) that are named. Of
+the kinds it lists none: three have the code of SNOMED CT; two have private ones, as no release of SNOMED CT was at hand
+and free sources contradict each other (one gives 82999001 for epidural).
 """
 
 from typing import NamedTuple

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from hemoscope import render
 from hemoscope.measurement import measure
 from hemoscope.results.blood import Blood
+from hemoscope.results.dicom_seg import segmentation
 from hemoscope.results.folder import write_results
 from hemoscope.results.sources import sources_of
 from hemoscope.scan import BRAIN
@@ -130,18 +131,27 @@ def test_dciodvfy_finds_no_error(kind: str, tmp_path: Path) -> None:
     refuse_errors([(made.folder / name).read_bytes() for name in names], tmp_path)
 
 
-def test_a_volume_of_two_files_refers_to_both(tmp_path: Path) -> None:
-    files = files_of(phantom())
-    for name, part in (("first", files[:4]), ("second", files[4:])):
-        (tmp_path / name).write_bytes(enhanced(part))
+def test_a_volume_of_two_files_refers_to_the_frames_of_both(tmp_path: Path) -> None:
+    files, labels = files_of(phantom()), phantom().labels
+    truth = {}  # by file and number of the frame
+    for part in (ORDER[:4], ORDER[4:]):
+        file = enhanced([files[index] for index in part])
+        uid = pydicom.dcmread(BytesIO(file), stop_before_pixels=True).SOPInstanceUID
+        (tmp_path / uid).write_bytes(file)
+        truth |= {(uid, number): labels[index] > 0 for number, index in enumerate(part, 1)}
     with received([tmp_path]) as came:
         volume = read_volume(read_studies(came).pick())
         sources = sources_of(volume.slices)
-    uids = [pydicom.dcmread(BytesIO(files[index]), stop_before_pixels=True).SOPInstanceUID for index in (0, 4)]
-    assert [(one, numbers) for _, one, numbers in sources.references(range(10))] == [
-        (uids[0], [1, 2, 3, 4]),
-        (uids[1], [1, 2, 3, 4, 5, 6]),
-    ]
+    seg = pydicom.dcmread(BytesIO(segmentation(sources, Blood((labels > 0).astype(np.uint8), False), PROVENANCE)))
+    found = {}
+    for frame, group in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        (image,) = group.DerivationImageSequence[0].SourceImageSequence
+        found[image.ReferencedSOPInstanceUID, image.ReferencedFrameNumber] = frame
+    assert set(found) == {image for image, mask in truth.items() if mask.any()}
+    for image, mask in found.items():
+        np.testing.assert_array_equal(mask, truth[image])
+    (series,) = seg.ReferencedSeriesSequence
+    assert {one.ReferencedSOPInstanceUID for one in series.ReferencedInstanceSequence} == {uid for uid, _ in truth}
 
 
 def test_an_enhanced_file_of_one_frame_needs_no_frame_number(tmp_path: Path) -> None:
