@@ -222,9 +222,9 @@ def _lesions(page: Page, top: float, volume: Volume, measured: Measurements) -> 
             page.text(at + 6 * last, place, text, width, bold=not number, right=not last)
             at += width
     more = len(measured.lesions) - LESIONS
-    said = [f"and {more} more"] if more > 0 else []
+    said = [] if measured.lesions else ["No lesion was measured"]
+    said += [f"and {more} more"] if more > 0 else []
     said += [f"and {measured.smaller_pieces} smaller pieces"] if measured.smaller_pieces else []
-    said += [] if measured.lesions else ["No lesion was measured."]
     page.text(left, top + 2 + len(rows) * ROW, ", ".join(said), INNER - 216)
 
 

@@ -148,7 +148,13 @@ def test_what_is_unknown_is_said(study) -> None:
     assert "Volume not known: No spacing is stated." in said
     assert "Midline shift not known: No skull was found." in said
     assert said.count("not known") == 2 + 5 + 6  # the two sentences, five probabilities, six volumes
-    assert "No lesion was measured." in said
+    assert "No lesion was measured" in said
+
+
+def test_pieces_too_small_for_a_lesion_are_counted_without_one(study) -> None:
+    volume, findings, measured = study
+    said = words(pdf_report(volume, findings, replace(measured, lesions=(), smaller_pieces=3), MADE))
+    assert "No lesion was measured, and 3 smaller pieces" in said
 
 
 def test_a_model_without_a_mask_gets_its_page(study) -> None:
