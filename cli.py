@@ -7,34 +7,28 @@ after Ctrl-C. What only some commands need is imported inside them, so that `--h
 
 import json
 import os
-import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from hemoscope.errors import BadRequest, BadScan, HemoscopeError, UnknownModel
+from commands.console import NOT_A_DEVICE, JsonFile, open_json, show_any_name
+from commands.serving import serve
+from commands.study import read
+from hemoscope.errors import BadRequest, HemoscopeError, UnknownModel
 from hemoscope.findings import Findings
 from hemoscope.inputs import holds_records, list_files, refuse_overwriting
 from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Scan, Window
 
 if TYPE_CHECKING:
-    from hemoscope.measuring.values import Measurements
     from hemoscope.phantom import Bleed
-    from hemoscope.studies import Candidate, Studies, Volume
     from model import Reader
 
-NOT_A_DEVICE = "Research use, not a medical device."
 INTERRUPTED = 130  # what shells give for SIGINT: 128 + 2
-SERVE_CONFIG = "gunicorn.conf.py"
 
 Folder = click.Path(file_okay=False, path_type=Path)
-JsonFile = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class Commands(click.Group):
@@ -91,6 +85,10 @@ class BleedType(click.ParamType["Bleed"]):
 @click.version_option(package_name="hemoscope", prog_name="hemoscope", message="%(prog)s %(version)s")
 def main() -> None:
     """Read head CT: is there blood, of which subtype, where, how much, how sure."""
+
+
+main.add_command(read)
+main.add_command(serve)
 
 
 @main.command(epilog=NOT_A_DEVICE)
@@ -152,131 +150,6 @@ def predict(
         ctx.exit(2)
 
 
-@main.command(epilog=NOT_A_DEVICE)
-@click.argument("paths", metavar="STUDY...", nargs=-1, required=True)
-@click.option("--series", "wanted", default="", metavar="N", help="Read this one: its number as listed, or its UID.")
-@click.option("--model", "model_name", default="reader", show_default=True, metavar="NAME", help="See `models`.")
-@click.option("--json", "json_path", type=JsonFile, help="Write one JSON object; - is stdout.")
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Write DICOM SEG, SR, pictures, a NIfTI mask and JSON there.",
-)
-@click.pass_context
-def read(
-    ctx: click.Context,
-    paths: tuple[str, ...],
-    wanted: str,
-    model_name: str,
-    json_path: Path | None,
-    folder: Path | None,
-) -> None:
-    """Read a whole study: a folder, a ZIP archive, a NIfTI volume or files, of one patient.
-
-    Lists the series and says which one is read and why: axial, without contrast, a soft kernel, the head. Slices are
-    ordered by their positions and counted from the feet. Exits with 0 when a series was read and 2 when none was.
-    """
-    import model
-    from hemoscope.measurement import measure
-    from hemoscope.results.study import study_record
-    from hemoscope.studies import read_studies, read_volume, received
-
-    reader = model.load(model_name)
-    refuse_overwriting(list(list_files(paths)), json_path, ())
-    if folder is not None and folder.is_dir() and any(folder.iterdir()):
-        raise BadRequest(f"{folder} is not empty; the results of a study get a folder of their own.")
-    json_file = None if json_path is None else ctx.with_resource(open_json(json_path))
-    show_any_name()
-    try:
-        with received(paths) as files:
-            with progress_of("Looking") as progress:
-                studies = read_studies(files, progress)
-            if json_file is None:
-                tell_candidates(studies)
-            picked = studies.pick(wanted)
-            with progress_of("Opening") as progress:
-                volume = read_volume(picked, progress=progress)
-            with progress_of("Reading") as progress:
-                found = reader.read(volume.scan, progress)
-            measured = measure(volume.scan, found)
-            said = study_record(paths, studies, picked, volume, found, measured)
-            if folder is not None:
-                write_into(folder, studies, volume, found, measured, said)
-    except BadScan as error:
-        if json_file is not None:
-            json_file.write(json.dumps({"study": list(paths), "error": str(error)}) + "\n")
-        click.echo(f"Not read: {error}", err=True)
-        ctx.exit(2)
-    if json_file is None:
-        tell_study(picked, volume, found, measured)
-    else:
-        json_file.write(json.dumps(said) + "\n")
-
-
-def write_into(
-    folder: Path,
-    studies: "Studies",
-    volume: "Volume",
-    found: Findings,
-    measured: "Measurements",
-    said: dict[str, object],
-) -> None:
-    """Write the results of a study into a folder, and say what could not be."""
-    from hemoscope.results.folder import write_results
-
-    try:
-        missing = write_results(folder, volume, found, measured, said, datetime.now(UTC), studies.notes)
-    except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written: {error.strerror or error}.") from None
-    for sentence in missing:
-        click.echo(sentence, err=True)
-
-
-@main.command(epilog=NOT_A_DEVICE)
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    envvar="WEB_CONCURRENCY",
-    show_envvar=True,
-    help="Processes; about 350 MB each.",
-)
-def serve(host: str, port: int, workers: int) -> None:
-    """Serve the pages and the JSON API."""
-    try:
-        import flask  # noqa: F401
-    except ImportError:
-        raise click.ClickException("Serving needs Flask and Gunicorn: pip install 'hemoscope[serve]'.") from None
-    from web.settings import read_settings
-
-    try:
-        read_settings(None, os.environ)  # the workers read them again; here a wrong one is said in a sentence
-    except ValueError as error:
-        raise click.ClickException(f"A setting in the environment is wrong: {error}.") from None
-    if not port_is_free(host, port):
-        raise click.ClickException(f"{host}:{port} is taken or not an address of this machine; try --port or --host.")
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    click.echo(f"Hemoscope is starting on http://{address} (Ctrl-C stops it). {NOT_A_DEVICE}", err=True)
-    config = serve_config()
-    if config is None or not has_gunicorn():
-        from werkzeug.serving import run_simple
-
-        from app import create_app
-
-        click.echo("Gunicorn does not run here: one process of Werkzeug's server, for local use only.", err=True)
-        run_simple(host, port, create_app(), threaded=True)
-        return
-    # From our own folder: Gunicorn looks for modules where it runs, and an app.py of the user's is not ours.
-    arguments = ["--config", str(config), "--chdir", str(Path(__file__).parent), "--bind", address]
-    sys.stderr.flush()
-    command = [sys.executable, "-m", "gunicorn", *arguments, "--workers", str(workers), "app:create_app()"]
-    os.execv(sys.executable, command)
-
-
 @main.command()
 @click.argument("folder", metavar="OUT_DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--bleed", "bleeds", type=BleedType(), multiple=True, help="Repeat for several; none is a normal head.")
@@ -316,24 +189,6 @@ def models() -> None:
             click.echo(f"{'':<{width}}  {manifest.composition}: {manifest.cost}")
     if problems:
         raise click.ClickException("\n".join(problems))
-
-
-def show_any_name() -> None:
-    """Let stdout and stderr take names that the terminal cannot show."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-
-
-def open_json(path: Path) -> IO[str]:
-    """Open the file of `--json` for writing; `-` is stdout.
-
-    Raises:
-        UsageError: if it cannot be opened.
-    """
-    try:
-        return click.open_file(str(path), "w", encoding="utf-8")
-    except OSError as error:
-        raise click.UsageError(f"--json {path} cannot be written: {error.strerror or error}.") from None
 
 
 def read_one(reader: "Reader", path: str, window: Window) -> tuple[Scan, Findings] | str:
@@ -376,64 +231,3 @@ def tell(said: dict[str, object], json_file: IO[str] | None) -> None:
     if sys.stderr.isatty() and sys.stdout.isatty():
         click.echo("\r\033[K", nl=False, err=True)  # the progress bar comes again below this line
     click.echo(file_line(said, click.format_filename(str(said["path"]))))
-
-
-@contextmanager
-def progress_of(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr that is told how many of how many are done."""
-    with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-
-        def tell_bar(done: int, whole: int) -> None:
-            bar.length = whole
-            bar.update(done - bar.pos)
-
-        yield tell_bar
-
-
-def tell_candidates(studies: "Studies") -> None:
-    """The series for people, with what becomes of each; files that are not read on stderr."""
-    from hemoscope.results.lines import candidate_lines
-
-    for said in candidate_lines(studies):
-        click.echo(said)
-    for file in (*studies.left_out, *(file for one in studies.candidates if one.stack for file in one.series.left_out)):
-        click.echo(f"{file.name}: {file.reason}", err=True)
-    for note in studies.notes:
-        click.echo(note, err=True)
-
-
-def tell_study(picked: "Candidate", volume: "Volume", found: Findings, measured: "Measurements") -> None:
-    """The reading for people; slices that could not be read on stderr."""
-    from hemoscope.results.lines import study_lines
-
-    click.echo()
-    for said in study_lines(picked, volume, found, measured):
-        click.echo(said)
-    for file in volume.left_out:
-        click.echo(f"{file.name}: {file.reason}", err=True)
-    click.echo(NOT_A_DEVICE, err=True)
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that just closed is free
-            probe.bind(address)
-    except OSError:
-        return False
-    return True
-
-
-def serve_config() -> Path | None:
-    """Gunicorn's settings: beside this file in a checkout, under the environment's share/ where installed."""
-    places = (Path(__file__).parent / SERVE_CONFIG, Path(sys.prefix) / "share" / "hemoscope" / SERVE_CONFIG)
-    return next((place for place in places if place.is_file()), None)
-
-
-def has_gunicorn() -> bool:
-    """Whether Gunicorn is installed and the system can fork (Windows cannot)."""
-    from importlib.util import find_spec
-
-    return hasattr(os, "fork") and find_spec("gunicorn") is not None

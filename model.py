@@ -91,6 +91,7 @@ class Reader(ABC):
             area_mm2=sum(areas_mm2) if areas_mm2 else None,
             timings=timings,
             notes=tuple(dict.fromkeys(notes)),  # each sentence once
+            band=(self.manifest.rule.decision_low, self.manifest.rule.decision_high),
         )
 
 

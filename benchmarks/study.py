@@ -104,11 +104,12 @@ def measure_forms(volume: "Volume", found: "Findings", seconds: Seconds) -> None
     """Each form of the results alone, without writing it."""
     from hemoscope.results.blood import Blood
     from hemoscope.results.dicom_seg import segmentation
-    from hemoscope.results.dicom_sr import Segmented, report
+    from hemoscope.results.dicom_sr import report
+    from hemoscope.results.dicom_sr_masks import Segmented
     from hemoscope.results.nifti_mask import nifti_mask
     from hemoscope.results.provenance import Provenance
     from hemoscope.results.secondary_capture import secondary_captures
-    from hemoscope.results.sources import read_sources
+    from hemoscope.results.sources import sources_of
     from hemoscope.studies import decoded
 
     provenance = Provenance.of(found, datetime.now(UTC))
@@ -116,11 +117,11 @@ def measure_forms(volume: "Volume", found: "Findings", seconds: Seconds) -> None
     if on_scan is None or blood is None:
         raise click.ClickException(f"{found.model} gives no mask: there is nothing to compare.")
     with timed(seconds, "sources"):
-        sources = read_sources(one.file.read() for one in volume.slices)
+        sources = sources_of(volume.slices)
     with timed(seconds, "segmentation"):
         data = segmentation(sources, blood, provenance)
     with timed(seconds, "report"):
-        report(sources, found, provenance, Segmented(blood, data), {})
+        report(sources, found, provenance, Segmented(blood, data))
     with timed(seconds, "captures"):
         hu = (scan.hu[0] for _, scan in decoded(volume.slices))  # type: ignore[union-attr]
         list(secondary_captures(sources, hu, blood, provenance))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hemoscope.labels import SUBTYPES
 
 Finding = Literal["hemorrhage", "none", "uncertain"]
+DecidedBy = Literal["scan", "slice"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Findings:
         area_px, area_mm2: sums over the slices; None for a model that gives no mask.
         timings: seconds.
         notes: what the reader does not know or the user should, in sentences.
+        decided_by: which of the model's rules gave probabilities and finding: that for whole scans (`scan`), or for a
+            few slices and models without one that for single slices (`slice`).
+        band: that rule's thresholds, None where they are not known: below the first the finding is `none`, from the
+            second on `hemorrhage`, between them lies the abstain band.
     """
 
     model: str
@@ -95,6 +100,8 @@ class Findings:
     area_mm2: float | None
     timings: Timings
     notes: tuple[str, ...]
+    decided_by: DecidedBy = "slice"
+    band: tuple[float, float] | None = None
 
     @property
     def subtype_areas_px(self) -> dict[str, int] | None:

@@ -1,4 +1,5 @@
-"""The direction of imports: app, cli -> web -> model -> hemoscope <- training. Read from the source, and run."""
+"""The direction of imports: app, cli -> web -> model -> hemoscope <- training, `commands` as a part of cli. Read from
+the source, and run."""
 
 import ast
 import re
@@ -17,7 +18,8 @@ ALLOWED = {
     "model": {"model", "hemoscope"},
     "web": {"web", "model", "hemoscope"},
     "app": {"app", "web", "model", "hemoscope"},
-    "cli": {"cli", "app", "web", "model", "hemoscope"},
+    "commands": {"commands", "app", "web", "model", "hemoscope"},
+    "cli": {"cli", "commands", "app", "web", "model", "hemoscope"},
     "training": {"training", "hemoscope"},
 }
 OWN = set(ALLOWED) | {"benchmarks", "tests"}
@@ -120,6 +122,7 @@ EXTRAS = {
     "hemoscope": [],
     "model": [],
     "cli": ["serve"],
+    "commands": ["serve"],
     "web": ["serve"],
     "app": ["serve"],
     "training": ["train", "devices"],

@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 
 import cli
 import model
+from commands import serving
 from hemoscope.errors import UnknownModel
 from hemoscope.manifest import EnsembleManifest, Member
 from tests.test_model import write_weights
@@ -514,7 +515,7 @@ def test_serve_answers_and_stops_when_told_to(tmp_path: Path) -> None:
 def started(monkeypatch) -> list[str]:
     """The arguments of the server that `serve` becomes."""
     command: list[str] = []
-    monkeypatch.setattr(cli, "port_is_free", lambda host, port: True)
+    monkeypatch.setattr(serving, "port_is_free", lambda host, port: True)
     monkeypatch.setattr(os, "execv", lambda program, arguments: command.extend(arguments))
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     return command
@@ -552,8 +553,8 @@ def test_serve_says_which_setting_is_wrong_and_does_not_start(
 
 def test_without_gunicorn_a_local_server_takes_its_place_and_says_so(monkeypatch) -> None:
     served = []
-    monkeypatch.setattr(cli, "has_gunicorn", lambda: False)
-    monkeypatch.setattr(cli, "port_is_free", lambda host, port: True)
+    monkeypatch.setattr(serving, "has_gunicorn", lambda: False)
+    monkeypatch.setattr(serving, "port_is_free", lambda host, port: True)
     monkeypatch.setattr("app.create_app", lambda: "the application")
     monkeypatch.setattr(
         "werkzeug.serving.run_simple", lambda *arguments, **options: served.append((arguments, options))

@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pydicom
+import pypdf
 import pytest
 from click.testing import CliRunner, Result
 
 import cli
 import model
-from tests.studies.series import series, write, zipped
+from tests.results.made import enhanced
+from tests.studies.series import BLOOD_HU, series, write, zipped
+from tests.studies.test_nifti import RAS, VOXELS, save
 
 SHORT = [5.0 * number for number in range(6)]
 
@@ -141,6 +146,43 @@ def test_what_cannot_be_written_of_a_study_is_said(run, study: Path, tmp_path: P
     refused = run(study, "--out", file / "out")
     assert refused.exit_code == 1
     assert "cannot be written: Not a directory." in refused.stderr
+
+
+def test_a_nifti_study_gets_a_page_a_mask_and_json(run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(save(tmp_path / "head.nii.gz"), "--out", out)
+    assert result.exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["mask.nii.gz", "report.pdf", "result.json"]
+    sentences = [line for line in result.stderr.splitlines() if "written" in line]
+    assert sentences == ["The study is no DICOM: segmentation.dcm, report.dcm and captures are not written."]
+    mask, drawn = nibabel.load(out / "mask.nii.gz"), VOXELS == BLOOD_HU
+    assert places_mm(np.asarray(mask.dataobj) > 0, mask.affine) == places_mm(drawn, RAS)
+    said = json.loads((out / "result.json").read_text())
+    assert said["measurements"]["total"]["ml"] == 0.12  # 6 slices of 4 mm² of blood, 5 mm apart
+    assert len(pypdf.PdfReader(out / "report.pdf").pages) == 1
+
+
+def places_mm(voxels: np.ndarray, affine: np.ndarray) -> set[tuple[float, ...]]:
+    """Where the centres of the voxels that are set lie, to a hundredth of a millimetre."""
+    return {tuple(place) for place in np.round(nibabel.affines.apply_affine(affine, np.argwhere(voxels)), 2) + 0.0}
+
+
+def test_of_a_nifti_study_without_a_mask_both_reasons_are_said(run, tmp_path: Path, bright_reader) -> None:
+    bright_reader.gives_mask = False
+    result = run(save(tmp_path / "head.nii"), "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "bright gives no mask: segmentation.dcm, captures and mask.nii.gz are not written." in result.stderr
+    assert "The study is no DICOM: segmentation.dcm, report.dcm and captures are not written." in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.pdf", "result.json"]
+
+
+def test_an_enhanced_ct_gets_all_results(run, tmp_path: Path) -> None:
+    (tmp_path / "study").write_bytes(enhanced(series(SHORT, FrameOfReferenceUID="1.2.3.9")))
+    result = run(tmp_path / "study", "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "not written" not in result.stderr
+    assert pydicom.dcmread(tmp_path / "out" / "segmentation.dcm").pixel_array.sum() == 96
+    assert len(list((tmp_path / "out" / "captures").iterdir())) == 6
 
 
 def test_another_series_is_read_when_it_is_picked(run, study: Path, bright_reader) -> None:

@@ -116,6 +116,7 @@ def test_a_scan_is_read_by_hand(weights):
     assert found.probabilities["any"] == pytest.approx(expected[2], abs=1e-5)
     assert found.probabilities["subdural"] == pytest.approx(1 / (1 + exp(2)), abs=1e-5)
     assert found.finding == "hemorrhage"
+    assert (found.decided_by, found.band) == ("slice", (0.25, 0.75))
     assert (found.area_px, found.area_mm2) == (2048, 512)
     assert (found.model, found.version) == ("hand", "1.2.3")
     assert (found.slices[2].heat["any"] == 1).all()

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from pydicom.dataset import Dataset
+
 from hemoscope.results import codes
 from hemoscope.results.blood import Blood
 from hemoscope.results.provenance import Provenance
-from hemoscope.results.sources import Sources
+from hemoscope.results.sources import Reference, Sources
 
 if TYPE_CHECKING:
     import highdicom
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
-    from pydicom.dataset import Dataset
 
 
 def check_grid(sources: Sources, blood: Blood) -> None:
@@ -37,7 +38,15 @@ def private_schemes(names: Iterable[str]) -> list["CodingSchemeIdentificationIte
     ]
 
 
-def written(made: "Dataset", provenance: Provenance) -> bytes:
+def refer(item: Dataset, reference: Reference) -> Dataset:
+    """Let an item of a sequence refer to an image (PS3.3 10.3); gives the item."""
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID, frames = reference
+    if frames is not None:
+        item.ReferencedFrameNumber = frames
+    return item
+
+
+def written(made: Dataset, provenance: Provenance) -> bytes:
     """The file of an object, with the time of its provenance in place of the clock's."""
     made.InstanceCreationDate = provenance.made.strftime("%Y%m%d")
     made.InstanceCreationTime = provenance.made.strftime("%H%M%S.%f")

@@ -8,24 +8,25 @@ a spacing. So it lies right over tilted, flipped, unsorted and unevenly spaced s
 """
 
 import hashlib
-from copy import copy
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
 
 from hemoscope.errors import BadScan
 from hemoscope.labels import COLOURS, SUBTYPES
 from hemoscope.readers.quiet import quiet
 from hemoscope.results import codes
 from hemoscope.results.blood import Blood
-from hemoscope.results.dicom_objects import check_grid, coded, private_schemes, written
+from hemoscope.results.dicom_objects import check_grid, coded, private_schemes, refer, written
 from hemoscope.results.provenance import RESEARCH_USE, Provenance
 from hemoscope.results.sources import Sources
 
 if TYPE_CHECKING:
     import highdicom
-    from pydicom.dataset import Dataset
 
 SERIES_NUMBER = 9001
 _PLANE = ("FrameOfReferenceUID", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
@@ -53,7 +54,7 @@ def segmentation(sources: Sources, blood: Blood, provenance: Provenance) -> byte
     parts = ("segmentation", *sources.place, digest)
     with quiet():
         made = highdicom.seg.Segmentation(
-            source_images=_with_thickness(sources),
+            source_images=_images(sources),
             pixel_array=_numbered(blood, names),
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
@@ -68,6 +69,7 @@ def segmentation(sources: Sources, blood: Blood, provenance: Provenance) -> byte
             coding_schemes=private_schemes(names),
             **provenance.series("SEG"),
         )
+        _refer_to_frames(made, sources)
         _name_dimensions(made, provenance.uid(*parts, "dimensions"))
         return written(made, provenance)
 
@@ -85,18 +87,51 @@ def _refuse_unknown_planes(sources: Sources) -> None:
         raise BadScan("Two slices lie in the same place: a DICOM segmentation cannot tell them apart.")
 
 
-def _with_thickness(sources: Sources) -> list["Dataset"]:
-    """The headers; where one does not say its thickness, with the usual distance of neighbours along the normal."""
-    if all("SliceThickness" in one for one in sources.datasets):
-        return list(sources.datasets)
+def _images(sources: Sources) -> list[Dataset]:
+    """The slices as highdicom wants them: with a thickness, and frames of a file as images of their own.
+
+    It takes one multi-frame file, all of whose frames are read. A volume may be some frames of one, in another order,
+    or of several; as single images, under stand-in UIDs, they go the way of all others. `_refer_to_frames` puts the
+    references right.
+    """
+    datasets = [deepcopy(one) for one in sources.datasets]
+    if any("SliceThickness" not in one for one in datasets):
+        thickness_mm = _usual_distance_mm(sources)
+        for one in datasets:
+            one.SliceThickness = thickness_mm
+    for index, (one, frame) in enumerate(zip(datasets, sources.frames, strict=True)):
+        if frame is not None:
+            one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, _stand_in(index)
+    return datasets
+
+
+def _usual_distance_mm(sources: Sources) -> float:
+    """Of neighbours along the normal, where a slice does not say how thick it is."""
     if len(sources.datasets) == 1:
         raise BadScan("SliceThickness is missing: the volume of a DICOM segmentation of one slice would be unknown.")
     normal = np.cross(*np.array(sources.first.ImageOrientationPatient, float).reshape(2, 3))
     heights_mm = np.sort([np.array(one.ImagePositionPatient, float) @ normal for one in sources.datasets])
-    datasets = [copy(one) for one in sources.datasets]
-    for one in datasets:
-        one.SliceThickness = float(np.median(np.diff(heights_mm)))
-    return datasets
+    return float(np.median(np.diff(heights_mm)))
+
+
+def _stand_in(index: int) -> str:
+    return f"2.25.{index}"
+
+
+def _refer_to_frames(made: Dataset, sources: Sources) -> None:
+    """Put the files and frame numbers in place of the stand-ins of `_images`."""
+    frames = {_stand_in(index): index for index, frame in enumerate(sources.frames) if frame is not None}
+    if not frames:
+        return
+    for group in made.PerFrameFunctionalGroupsSequence:
+        for item in group.DerivationImageSequence[0].SourceImageSequence:
+            if item.ReferencedSOPInstanceUID in frames:
+                refer(item, sources.reference(frames[item.ReferencedSOPInstanceUID]))
+    (series,) = made.ReferencedSeriesSequence
+    series.ReferencedInstanceSequence = [
+        refer(Dataset(), (sop_class, instance, None))
+        for sop_class, instance, _ in sources.references(range(len(sources.datasets)))
+    ]
 
 
 def _numbered(blood: Blood, names: tuple[str, ...]) -> NDArray[np.uint8]:
@@ -133,7 +168,7 @@ def _segment(number: int, name: str, provenance: Provenance, uid: str) -> "highd
     return segment
 
 
-def _name_dimensions(made: "Dataset", uid: str) -> None:
+def _name_dimensions(made: Dataset, uid: str) -> None:
     """The library draws this UID at random; the same input shall give the same file."""
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid

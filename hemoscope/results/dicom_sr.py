@@ -1,69 +1,36 @@
 """DICOM Structured Report (Comprehensive SR, PS3.3 A.35.3) by TID 1500, Measurement Report (PS3.16 annex A).
 
-In: the sources' headers, the reading, and where there are some the masks, their Segmentation and volumes. Out: the
+In: the sources' headers, the reading, and where there are some the masks, their Segmentation and measurements. Out: the
 bytes of one DICOM file.
 
-One group a class says how probable it is, that of `any` also whether there is blood and the total volume (TID 1501);
-one group a segment has its volume (TID 1411); one group a frame of the Segmentation has the area in that slice (TID
-1410).
+One group a class says how probable it is, that of `any` also whether there is blood and the total volume (TID 1501); so
+have each lesion and the midline one (`dicom_sr_lesions`), and each segment and each frame of the Segmentation
+(`dicom_sr_masks`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pydicom
 
 from hemoscope.findings import Findings
 from hemoscope.labels import ANY, CLASSES
+from hemoscope.measuring.values import Volume
 from hemoscope.readers.quiet import quiet
 from hemoscope.results import codes
-from hemoscope.results.blood import Blood
 from hemoscope.results.dicom_objects import check_grid, coded, private_schemes, written
+from hemoscope.results.dicom_sr_items import algorithm, measurement, volume
+from hemoscope.results.dicom_sr_lesions import lesion_group, midline_group
+from hemoscope.results.dicom_sr_masks import Segmented, segments, slices
+from hemoscope.results.on_images import OnImages
 from hemoscope.results.provenance import MANUFACTURER, RESEARCH_USE, Provenance
 from hemoscope.results.sources import Sources
 
 if TYPE_CHECKING:
     from highdicom import sr
-    from pydicom.dataset import Dataset
 
 SERIES_NUMBER = 9002
-DECIMALS = 2  # of ml, mm² and per cent
-
-
-class Volume(Protocol):
-    """A volume in millilitres, and half the width of an interval of about 95 %."""
-
-    @property
-    def ml(self) -> float: ...
-
-    @property
-    def uncertainty_ml(self) -> float: ...
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """Masks and the Segmentation that was made of them.
-
-    Attributes:
-        blood: the masks.
-        file: what `dicom_seg.segmentation` made of them.
-    """
-
-    blood: Blood
-    file: bytes
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One frame of a Segmentation: its number, segment, class and slice."""
-
-    number: int
-    segment: int
-    name: str
-    slice: int
 
 
 def report(
@@ -71,31 +38,34 @@ def report(
     findings: Findings,
     provenance: Provenance,
     segmented: Segmented | None = None,
-    volumes: Mapping[str, Volume] | None = None,
+    measured: OnImages | None = None,
 ) -> bytes:
     """Make a Structured Report of a reading.
 
     Args:
-        sources: headers of the slices' files.
+        sources: headers of the slices.
         findings: the reading.
         provenance: the model and the time.
         segmented: masks on the sources' pixels with their Segmentation; None where no blood was found, or by a model
             that gives no mask.
-        volumes: by class, `any` for all blood; classes that are not known are left out.
+        measured: what was measured, on the sources in their order; what is not known is left out.
     """
     from highdicom import sr
 
-    volumes = volumes or {}
-    amounts = [f"{name} {volume.ml}" for name, volume in volumes.items()]
-    parts = ("report", *sources.place, dict(findings.probabilities), findings.finding, *amounts)
+    measured = measured or OnImages()
+    parts = ("report", *sources.place, dict(findings.probabilities), findings.finding, measured)
     with quiet():
         seg = None if segmented is None else pydicom.dcmread(BytesIO(segmented.file), stop_before_pixels=True)
-        groups: list[Any] = _classes(findings, provenance, volumes, parts)
+        groups: list[Any] = _classes(findings, provenance, measured.volumes, parts)
+        for number, lesion in enumerate(measured.lesions, 1):
+            groups.append(lesion_group(number, lesion, provenance.uid(*parts, "lesion", number), sources, provenance))
+        if measured.midline is not None:
+            groups.append(midline_group(measured.midline, provenance.uid(*parts, "midline"), sources, provenance))
         if segmented is not None and seg is not None:
             check_grid(sources, segmented.blood)
             parts = (*parts, seg.SOPInstanceUID)
-            groups += _segments(sources, seg, provenance, volumes)
-            groups += _slices(sources, segmented.blood, seg, provenance)
+            groups += segments(sources, seg, provenance, measured.volumes)
+            groups += slices(sources, segmented.blood, seg, provenance)
         content = sr.MeasurementReport(
             observation_context=sr.ObservationContext(observer_device_context=_observer(provenance)),
             procedure_reported=coded(codes.CT_OF_HEAD),
@@ -103,7 +73,7 @@ def report(
             title=coded(codes.MEASUREMENT_REPORT),
         )
         content[0].ContentSequence.insert(-1, _library(sources))
-        content[0].ContentSequence.append(_comment((RESEARCH_USE, *findings.notes)))
+        content[0].ContentSequence.append(_comment((RESEARCH_USE, *findings.notes, *measured.notes)))
         made = sr.ComprehensiveSR(
             evidence=[*sources.datasets, *([] if seg is None else [seg])],
             content=content,
@@ -129,8 +99,8 @@ def _library(sources: Sources) -> "sr.ContainerContentItem":
         coded(codes.MODALITY), coded(codes.CT), relationship_type=sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
     )
     images = [
-        sr.ImageContentItem(coded(codes.SOURCE), one.SOPClassUID, one.SOPInstanceUID, relationship_type=contains)
-        for one in sources.datasets
+        sr.ImageContentItem(coded(codes.SOURCE), *image, relationship_type=contains)
+        for image in sources.references(range(len(sources.datasets)))
     ]
     group.ContentSequence = sr.ContentSequence([modality, *images])
     library = sr.ContainerContentItem(coded(codes.IMAGE_LIBRARY), relationship_type=contains)
@@ -152,140 +122,19 @@ def _classes(
         probability = findings.probabilities.get(name)
         if probability is None:
             continue
-        certainty = _measurement(codes.CERTAINTY, 100 * probability, codes.PERCENT)
-        total = [_volume(volumes[ANY])] if name == ANY and ANY in volumes else []
+        certainty = measurement(codes.CERTAINTY, 100 * probability, codes.PERCENT)
+        total = [volume(volumes[ANY])] if name == ANY and ANY in volumes else []
         groups.append(
             sr.MeasurementsAndQualitativeEvaluations(
                 tracking_identifier=sr.TrackingIdentifier(uid=provenance.uid(*parts, name), identifier=f"{name}, scan"),
                 finding_type=coded(codes.BLEEDS[name]),
                 finding_sites=[sr.FindingSite(coded(codes.SITES[name]))],
-                algorithm_id=_algorithm(provenance),
+                algorithm_id=algorithm(provenance),
                 measurements=[certainty, *total],
                 qualitative_evaluations=[presence] if name == ANY else None,
             )
         )
     return groups
-
-
-def _segments(
-    sources: Sources, seg: "Dataset", provenance: Provenance, volumes: Mapping[str, Volume]
-) -> list["sr.VolumetricROIMeasurementsAndQualitativeEvaluations"]:
-    """The volume of each segment whose volume is known."""
-    from highdicom import sr
-
-    frames, groups = _frames(seg, sources), []
-    for segment in seg.SegmentSequence:
-        name, number = segment.TrackingID, int(segment.SegmentNumber)
-        if name not in volumes:
-            continue
-        slices = sorted({frame.slice for frame in frames if frame.segment == number})
-        groups.append(
-            sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=sr.TrackingIdentifier(uid=segment.TrackingUID, identifier=name),
-                referenced_segment=sr.ReferencedSegment(
-                    sop_class_uid=seg.SOPClassUID,
-                    sop_instance_uid=seg.SOPInstanceUID,
-                    segment_number=number,
-                    source_images=[_source(sources, index) for index in slices],
-                ),
-                finding_type=coded(codes.BLEEDS[name]),
-                finding_sites=[sr.FindingSite(coded(codes.SITES[name]))],
-                algorithm_id=_algorithm(provenance),
-                measurements=[_volume(volumes[name])],
-            )
-        )
-    return groups
-
-
-def _slices(
-    sources: Sources, blood: Blood, seg: "Dataset", provenance: Provenance
-) -> list["sr.PlanarROIMeasurementsAndQualitativeEvaluations"]:
-    """The area in each slice, for each segment."""
-    from highdicom import sr
-
-    groups = []
-    for frame in _frames(seg, sources):
-        spacing_mm = sources.spacing_mm(frame.slice)
-        if spacing_mm is None:
-            continue
-        area_mm2 = int(np.count_nonzero(blood.at(frame.slice).mask(frame.name))) * spacing_mm[0] * spacing_mm[1]
-        uid = provenance.uid(seg.SOPInstanceUID, "frame", frame.number)
-        groups.append(
-            sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=f"{frame.name}, one slice"),
-                referenced_segment=_reference(seg, frame, sources),
-                finding_type=coded(codes.BLEEDS[frame.name]),
-                finding_sites=[sr.FindingSite(coded(codes.SITES[frame.name]))],
-                algorithm_id=_algorithm(provenance),
-                measurements=[_measurement(codes.AREA, area_mm2, codes.SQUARE_MILLIMETRE)],
-            )
-        )
-    return groups
-
-
-def _frames(seg: "Dataset", sources: Sources) -> list[_Frame]:
-    names = {int(segment.SegmentNumber): str(segment.TrackingID) for segment in seg.SegmentSequence}
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    frames = []
-    for number, group in enumerate(seg.PerFrameFunctionalGroupsSequence, 1):
-        # With one segment its number stands in the shared groups.
-        identified = group if "SegmentIdentificationSequence" in group else shared
-        segment = int(identified.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        source = group.DerivationImageSequence[0].SourceImageSequence[0]
-        frames.append(_Frame(number, segment, names[segment], sources.place[str(source.ReferencedSOPInstanceUID)]))
-    return frames
-
-
-def _reference(seg: "Dataset", frame: _Frame, sources: Sources) -> "sr.ReferencedSegmentationFrame":
-    from highdicom import sr
-
-    reference = sr.ReferencedSegmentationFrame(
-        sop_class_uid=seg.SOPClassUID,
-        sop_instance_uid=seg.SOPInstanceUID,
-        frame_number=frame.number,
-        segment_number=frame.segment,
-        source_image=_source(sources, frame.slice),
-    )
-    # With a frame's number that of the segment shall not be there (PS3.3 10.3, Image SOP Instance Reference Macro).
-    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
-    return reference
-
-
-def _volume(volume: Volume) -> "sr.Measurement":
-    return _measurement(codes.VOLUME, volume.ml, codes.MILLILITRE, volume.uncertainty_ml)
-
-
-def _measurement(
-    name: codes.Coded, value: float, unit: codes.Coded, uncertainty: float | None = None
-) -> "sr.Measurement":
-    from highdicom import sr
-
-    if uncertainty is None:
-        return sr.Measurement(name=coded(name), value=round(float(value), DECIMALS), unit=coded(unit))
-    width = round(float(uncertainty), DECIMALS)
-    made = sr.Measurement(
-        name=coded(name),
-        value=round(float(value), DECIMALS),
-        unit=coded(unit),
-        properties=sr.MeasurementProperties(upper_measurement_uncertainty=width, lower_measurement_uncertainty=width),
-    )
-    for item in made[0].ContentSequence:
-        # The library says "no units" here; an uncertainty has that of its value (PS3.16 TID 310).
-        item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence = [coded(unit)]
-    return made
-
-
-def _source(sources: Sources, index: int) -> "sr.SourceImageForSegmentation":
-    from highdicom import sr
-
-    source = sources.datasets[index]
-    return sr.SourceImageForSegmentation(source.SOPClassUID, source.SOPInstanceUID)
-
-
-def _algorithm(provenance: Provenance) -> "sr.AlgorithmIdentification":
-    from highdicom import sr
-
-    return sr.AlgorithmIdentification(name=f"Hemoscope {provenance.model}", version=provenance.version)
 
 
 def _observer(provenance: Provenance) -> "sr.ObserverContext":

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import BadScan
 from hemoscope.findings import Findings
-from hemoscope.labels import ANY
 from hemoscope.measuring.values import Measurements
-from hemoscope.measuring.values import Volume as Milliliters
 from hemoscope.results.blood import Blood
 from hemoscope.results.dicom_seg import segmentation
-from hemoscope.results.dicom_sr import Segmented, report
+from hemoscope.results.dicom_sr import report
+from hemoscope.results.dicom_sr_masks import Segmented
 from hemoscope.results.nifti_mask import nifti_mask
+from hemoscope.results.on_images import OnImages
 from hemoscope.results.pdf_report import pdf_report
 from hemoscope.results.provenance import Provenance
-from hemoscope.results.secondary_capture import secondary_captures
-from hemoscope.results.sources import Sources, read_sources
+from hemoscope.results.secondary_capture import secondary_capture
+from hemoscope.results.sources import Sources, sources_of
 from hemoscope.studies import Volume, decoded
 
 RESULT, PAGE, SEGMENTATION, REPORT, CAPTURES, MASK = (
@@ -69,7 +69,7 @@ def write_results(
     if volume.slices[0].kind != "dicom":
         return [*missing, f"The study is no DICOM: {SEGMENTATION}, {REPORT} and {CAPTURES} are not written."]
     try:
-        sources = read_sources(one.file.read() for one in volume.slices)
+        sources = sources_of(volume.slices)
     except BadScan as error:
         return [*missing, f"{SEGMENTATION}, {REPORT} and {CAPTURES} are not written: {error}"]
     return missing + _write_dicom(folder, sources, volume, findings, measured, made)
@@ -103,26 +103,22 @@ def _write_dicom(
             (folder / SEGMENTATION).write_bytes(data)
             segmented = Segmented(blood, data)
     try:
-        (folder / REPORT).write_bytes(report(sources, findings, provenance, segmented, _volumes(measured)))
+        (folder / REPORT).write_bytes(report(sources, findings, provenance, segmented, OnImages.of(measured, volume)))
     except BadScan as error:
         missing.append(f"{REPORT} is not written: {error}")
     if blood is not None:
         (folder / CAPTURES).mkdir(exist_ok=True)
-        captures = secondary_captures(sources, _stored_hu(volume), blood, provenance)
-        for number, data in enumerate(captures, start=1):
-            (folder / CAPTURES / f"{number:04d}.dcm").write_bytes(data)
+        for index, hu in _stored_hu(volume):
+            data = secondary_capture(sources, index, hu, blood, provenance)
+            (folder / CAPTURES / f"{index + 1:04d}.dcm").write_bytes(data)
     return missing
 
 
-def _volumes(measured: Measurements) -> dict[str, Milliliters]:
-    if measured.total is None:
-        return {}
-    return {ANY: measured.total, **(measured.by_subtype or {})}
-
-
-def _stored_hu(volume: Volume) -> Iterator[NDArray[np.float32]]:
-    """The slices as they are stored, one at a time, in the volume's order."""
-    for _, scan in decoded(volume.slices):
+def _stored_hu(volume: Volume) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The slices as they are stored, one at a time, each with its place in the volume: frames come in their file's
+    order, which is another."""
+    places = {id(one): index for index, one in enumerate(volume.slices)}
+    for one, scan in decoded(volume.slices):
         if isinstance(scan, BadScan):
             raise scan
-        yield scan.hu[0]
+        yield places[id(one)], scan.hu[0]

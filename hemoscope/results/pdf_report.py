@@ -23,12 +23,15 @@ PICTURES, LESIONS, NOTE_LINES = 6, 6, 6  # at most
 OPACITY = 0.3
 BOX, GAP = 150.0, (INNER - 3 * 150.0) / 2  # points: a picture's side and what lies between two
 CLEARLY = 0.7  # of a direction cosine: nearer to this axis than to any other
+THRESHOLD_DECIMALS = 3  # so that a probability just beside a threshold does not look like it
 ROW = 12.0  # points from line to line of a table
 FINDINGS = {"hemorrhage": "Hemorrhage", "none": "No hemorrhage found", "uncertain": "Uncertain"}
-BAND = (
-    "The probability is the largest of all slices. Uncertain means that it lies in the model's abstain band, between "
-    "the thresholds for no hemorrhage and for hemorrhage: the model does not decide, and a person must."
-)
+DECIDED_BY = {
+    "scan": "Decided over all slices by the model's rule for whole scans",
+    "slice": "Decided by the likeliest slice with the model's rule for single slices",
+}
+UNCERTAIN = "Uncertain means that the probability lies in the model's abstain band"
+MUST = "the model does not decide, and a person must."
 LEGEND = (
     "Key slices with the probability of any blood. Outlined: blood. Dashed: the skull's middle; solid: the brain's, "
     "where the shift was measured."
@@ -122,9 +125,10 @@ def _extent(volume: Volume) -> str:
 
 
 def _finding(page: Page, top: float, findings: Findings, measured: Measurements) -> None:
-    said = f"{FINDINGS[findings.finding]}. Probability of any blood: {_probability(findings.probabilities[ANY])}"
+    any_blood = _probability(findings.probabilities[ANY], THRESHOLD_DECIMALS)
+    said = f"{FINDINGS[findings.finding]}. Probability of any blood: {any_blood}"
     page.text(MARGIN, top, said, INNER, 13, bold=True)
-    page.lines(MARGIN, top + 14, BAND, INNER, 2, 7.5)
+    page.lines(MARGIN, top + 14, _rule(findings), INNER, 2, 7.5)
     half = INNER / 2 - 8
     if measured.total is None:
         page.lines(MARGIN, top + 38, f"Volume not known: {measured.volume_unknown}", half, 2)
@@ -136,6 +140,15 @@ def _finding(page: Page, top: float, findings: Findings, measured: Measurements)
     else:
         shift = f"Midline shift: {midline.shift_mm:.1f} ± {midline.uncertainty_mm:.1f} mm."
         page.text(left, top + 38, shift, half, 9, bold=True)
+
+
+def _rule(findings: Findings) -> str:
+    """Which rule decided, and where its abstain band lies."""
+    if findings.band is None:
+        return f"{DECIDED_BY[findings.decided_by]}. {UNCERTAIN}: {MUST}"
+    low, high = (_probability(one, THRESHOLD_DECIMALS) for one in findings.band)
+    thresholds = f"no hemorrhage below {low}, hemorrhage from {high} on"
+    return f"{DECIDED_BY[findings.decided_by]}: {thresholds}. {UNCERTAIN}, between the two: {MUST}"
 
 
 def _pictures(page: Page, top: float, volume: Volume, findings: Findings, measured: Measurements) -> None:
@@ -209,9 +222,9 @@ def _lesions(page: Page, top: float, volume: Volume, measured: Measurements) -> 
             page.text(at + 6 * last, place, text, width, bold=not number, right=not last)
             at += width
     more = len(measured.lesions) - LESIONS
-    said = [f"and {more} more"] if more > 0 else []
+    said = [] if measured.lesions else ["No lesion was measured"]
+    said += [f"and {more} more"] if more > 0 else []
     said += [f"and {measured.smaller_pieces} smaller pieces"] if measured.smaller_pieces else []
-    said += [] if measured.lesions else ["No lesion was measured."]
     page.text(left, top + 2 + len(rows) * ROW, ", ".join(said), INNER - 216)
 
 
@@ -235,8 +248,8 @@ def _notes(page: Page, top: float, notes: list[str]) -> None:
         page.text(MARGIN, top + 15, "None.", INNER, 8)
 
 
-def _probability(probability: float | None) -> str:
-    return "not known" if probability is None else f"{probability:.2f}"
+def _probability(probability: float | None, decimals: int = 2) -> str:
+    return "not known" if probability is None else f"{probability:.{decimals}f}"
 
 
 def _ml(volume: Milliliters | None) -> str:

@@ -17,9 +17,9 @@ from hemoscope import render
 from hemoscope.labels import ANY, COLOURS
 from hemoscope.readers.quiet import quiet
 from hemoscope.results.blood import Blood
-from hemoscope.results.dicom_objects import check_grid, written
+from hemoscope.results.dicom_objects import check_grid, refer, written
 from hemoscope.results.provenance import RESEARCH_USE, Provenance
-from hemoscope.results.sources import Sources
+from hemoscope.results.sources import Sources, image_key
 from hemoscope.scan import BRAIN, Window
 
 SERIES_NUMBER = 9003
@@ -37,21 +37,38 @@ def secondary_captures(
     provenance: Provenance,
     window: Window = BRAIN,
 ) -> Iterator[bytes]:
-    """Draw each slice as a DICOM file, RGB, one at a time.
+    """Draw each slice as `secondary_capture` does, one at a time.
 
     Args:
-        sources: headers of the slices' files.
-        slices_hu: float32 (rows, columns) in Hounsfield units on the sources' pixels, in the same order.
-        blood: masks, likewise.
+        sources, blood, provenance, window: see there.
+        slices_hu: of all slices, in the order of the sources.
+    """
+    for index, hu in zip(range(len(sources.datasets)), slices_hu, strict=True):
+        yield secondary_capture(sources, index, hu, blood, provenance, window)
+
+
+def secondary_capture(
+    sources: Sources,
+    index: int,
+    hu: NDArray[np.float32],
+    blood: Blood,
+    provenance: Provenance,
+    window: Window = BRAIN,
+) -> bytes:
+    """Draw one slice as a DICOM file, RGB.
+
+    Args:
+        sources: headers of the slices.
+        index: which of them.
+        hu: float32 (rows, columns) in Hounsfield units on its pixels.
+        blood: masks of all slices, in the same order.
         provenance: the model and the time.
         window: of display.
     """
     check_grid(sources, blood)
-    for index, hu in zip(range(len(sources.datasets)), slices_hu, strict=True):
-        shown = captured(render.grey(hu, window), blood, index, provenance)
-        with quiet():
-            data = written(_capture(sources, index, shown, provenance), provenance)
-        yield data
+    shown = captured(render.grey(hu, window), blood, index, provenance)
+    with quiet():
+        return written(_capture(sources, index, shown, provenance), provenance)
 
 
 def captured(grey: render.Picture, blood: Blood, index: int, provenance: Provenance) -> render.Picture:
@@ -80,7 +97,7 @@ def _capture(sources: Sources, index: int, shown: render.Picture, provenance: Pr
     from highdicom import sc
 
     source = sources.datasets[index]
-    parts = ("secondary capture", source.SOPInstanceUID)
+    parts = ("secondary capture", image_key(source.SOPInstanceUID, sources.frames[index]))
     made = sc.SCImage.from_ref_dataset(
         ref_dataset=source,
         pixel_array=shown,
@@ -104,7 +121,7 @@ def _capture(sources: Sources, index: int, shown: render.Picture, provenance: Pr
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
     made.BurnedInAnnotation = "YES"
     made.DerivationDescription = f"Mask of blood drawn in. {RESEARCH_USE}"
-    made.SourceImageSequence = [_reference(source)]
+    made.SourceImageSequence = [refer(Dataset(), sources.reference(index))]
     return made
 
 
@@ -115,9 +132,3 @@ def _letters(source: Dataset) -> list[str]:
     cosines = np.array(source.ImageOrientationPatient, float).reshape(2, 3)
     axes = np.abs(cosines).argmax(axis=1)
     return ["RAFLPH"[axis + 3 * bool(cosine[axis] > 0)] for axis, cosine in zip(axes, cosines, strict=True)]
-
-
-def _reference(source: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
-    return item

@@ -70,7 +70,7 @@ def look_first(findings: Findings) -> list[int]:
 
 def slice_number(volume: Volume, index: int) -> str:
     """What a slice of the scan is called: the stored slices behind it, counted from 1 at the feet."""
-    stored = range(index, index + 1) if volume.slabs is None else volume.slabs.slices(index)
+    stored = volume.stored(index)
     return f"{stored[0] + 1}" if len(stored) == 1 else f"{stored[0] + 1} to {stored[-1] + 1}"
 
 
@@ -91,7 +91,7 @@ def _slices(volume: Volume, findings: Findings) -> list[dict[str, object]]:
     return [
         {
             "z_mm": None if positions is None else round(positions[index][2], 3),
-            "stored": [index] if volume.slabs is None else list(volume.slabs.slices(index)),
+            "stored": list(volume.stored(index)),
             "probabilities": rounded_probabilities(one.probabilities),
             "finding": one.finding,
             "area_px": one.area_px,

@@ -46,6 +46,13 @@ class Turn:
         flipped = image[..., :: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
         return np.swapaxes(flipped, -1, -2) if self.transpose else flipped
 
+    def undo_place(self, place_px: tuple[float, float], rows: int, columns: int) -> tuple[float, float]:
+        """Where a point (row, column) of a turned picture of that size lies in the stored one."""
+        row, column = place_px
+        row = rows - 1 - row if self.flip_rows else row
+        column = columns - 1 - column if self.flip_columns else column
+        return (column, row) if self.transpose else (row, column)
+
 
 @dataclass(frozen=True)
 class Place:

@@ -61,6 +61,10 @@ class Volume:
         stored = self.turn.undo(values)
         return stored if self.slabs is None else self.slabs.on_slices(stored)
 
+    def stored(self, index: int) -> range:
+        """The places in `slices` behind one slice of the scan: several where it is a slab."""
+        return range(index, index + 1) if self.slabs is None else self.slabs.slices(index)
+
 
 def read_volume(
     candidate: Candidate,

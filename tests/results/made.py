@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import datetime
 from functools import cache
 from io import BytesIO
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedCTImageStorage
 
 from hemoscope.findings import Findings, SliceFindings, Timings
 from hemoscope.labels import CLASSES
@@ -39,6 +42,34 @@ def phantom(tilt_degrees: float = 0.0) -> Phantom:
 def files_of(made: Phantom, *, flipped: bool = False) -> list[bytes]:
     """Its DICOM files; flipped: columns from the patient's left to the right, as some feet-first series have them."""
     return [_flipped(data) for data in dicom_slices(made)] if flipped else dicom_slices(made)
+
+
+def enhanced(files: Sequence[bytes]) -> bytes:
+    """One Enhanced CT whose frames are the slices of these files, in their order."""
+    slices = [pydicom.dcmread(BytesIO(data)) for data in files]
+    made = deepcopy(slices[0])
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    made.NumberOfFrames = len(slices)
+    made.PixelData = b"".join(one.PixelData for one in slices)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(made, keyword)
+    measures = _group("PixelMeasuresSequence", slices[0], "PixelSpacing", "SliceThickness")
+    measures.update(_group("PlaneOrientationSequence", slices[0], "ImageOrientationPatient"))
+    made.SharedFunctionalGroupsSequence = [measures]
+    made.PerFrameFunctionalGroupsSequence = [
+        _group("PlanePositionSequence", one, "ImagePositionPatient") for one in slices
+    ]
+    out = BytesIO()
+    made.save_as(out)
+    return out.getvalue()
+
+
+def _group(name: str, source: Dataset, *keywords: str) -> Dataset:
+    inner, group = Dataset(), Dataset()
+    for keyword in keywords:
+        setattr(inner, keyword, source[keyword].value)
+    setattr(group, name, [inner])
+    return group
 
 
 def shuffled(count: int) -> list[int]:

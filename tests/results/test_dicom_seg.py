@@ -15,7 +15,8 @@ from hemoscope.labels import SUBTYPES
 from hemoscope.readers.dicom import read_dicom
 from hemoscope.results.blood import Blood
 from hemoscope.results.dicom_seg import segmentation
-from hemoscope.results.dicom_sr import Segmented, report
+from hemoscope.results.dicom_sr import report
+from hemoscope.results.dicom_sr_masks import Segmented
 from hemoscope.results.secondary_capture import secondary_captures
 from hemoscope.results.sources import Sources, read_sources
 from tests.results.made import PROVENANCE, blood_of, files_of, findings_of, phantom, refuse_errors, shuffled
@@ -166,7 +167,7 @@ def test_masks_of_another_grid_are_a_mistake() -> None:
 def test_a_real_tilted_series_in_any_order(data_folder: Path, tmp_path: Path) -> None:
     sources, hu, blood = real_ball(data_folder)
     data = segmentation(sources, blood, PROVENANCE)
-    sr = report(sources, findings_of(blood), PROVENANCE, Segmented(blood, data), {})
+    sr = report(sources, findings_of(blood), PROVENANCE, Segmented(blood, data))
     capture = next(secondary_captures(sources, hu, blood, PROVENANCE))
     refuse_errors([data, sr, capture], tmp_path)
     seg = pydicom.dcmread(BytesIO(data))

@@ -52,13 +52,35 @@ def test_the_page_says_who_what_how_much_and_by_what(study) -> None:
     facts = ScanFacts(patient_id="17", patient_id_issuer="Ward", patient_name="Roe^Ann", study_date="20260102")
     said = words(pdf_report(with_facts(volume, facts), findings, measured, MADE))
     for words_of_it in (
-        *("Roe Ann", "17 (Ward)", "2026-01-02", "Hemorrhage. Probability of any blood: 0.94", "abstain band"),
+        *("Roe Ann", "17 (Ward)", "2026-01-02", "Hemorrhage. Probability of any blood: 0.938"),
         *("Midline shift: 3.2 ± 1.5 mm.", "A doubt.", "Model reader 0.3.0", "Made 2026-11-22 01:02 UTC"),
         *("Research use. Not a medical device.", "subdural", "0.25"),
     ):
         assert words_of_it in said
     for one in (measured.total, *(lesion.volume for lesion in measured.lesions)):
         assert f"{one.ml:.1f} ± {one.uncertainty_ml:.1f} ml" in said
+
+
+@pytest.mark.parametrize(
+    ("decided_by", "sentence"),
+    [
+        ("scan", "Decided over all slices by the model's rule for whole scans: no hemorrhage below 0.125,"),
+        ("slice", "Decided by the likeliest slice with the model's rule for single slices: no hemorrhage below 0.125,"),
+    ],
+)
+def test_the_page_says_which_rule_decided_and_its_thresholds(study, decided_by: str, sentence: str) -> None:
+    volume, findings, measured = study
+    findings = replace(findings, decided_by=decided_by, band=(0.125, 0.5625))
+    said = " ".join(words(pdf_report(volume, findings, measured, MADE)).split())
+    assert sentence in said
+    assert "hemorrhage from 0.562 on. Uncertain means that the probability lies in the model's abstain band" in said
+
+
+def test_thresholds_that_are_not_known_are_not_made_up(study) -> None:
+    volume, findings, measured = study
+    said = words(pdf_report(volume, replace(findings, band=None), measured, MADE))
+    assert "abstain band: the model does not decide" in " ".join(said.split())
+    assert "no hemorrhage below" not in said
 
 
 def test_the_same_input_gives_the_same_bytes(study) -> None:
@@ -126,7 +148,13 @@ def test_what_is_unknown_is_said(study) -> None:
     assert "Volume not known: No spacing is stated." in said
     assert "Midline shift not known: No skull was found." in said
     assert said.count("not known") == 2 + 5 + 6  # the two sentences, five probabilities, six volumes
-    assert "No lesion was measured." in said
+    assert "No lesion was measured" in said
+
+
+def test_pieces_too_small_for_a_lesion_are_counted_without_one(study) -> None:
+    volume, findings, measured = study
+    said = words(pdf_report(volume, findings, replace(measured, lesions=(), smaller_pieces=3), MADE))
+    assert "No lesion was measured, and 3 smaller pieces" in said
 
 
 def test_a_model_without_a_mask_gets_its_page(study) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hemoscope import render
 from hemoscope.labels import COLOURS
 from hemoscope.results.dicom_seg import segmentation
-from hemoscope.results.dicom_sr import Segmented, report
+from hemoscope.results.dicom_sr import report
+from hemoscope.results.dicom_sr_masks import Segmented
 from hemoscope.results.secondary_capture import OPACITY, captured, secondary_captures
 from hemoscope.results.sources import read_sources
 from hemoscope.scan import BRAIN

@@ -69,8 +69,8 @@ def test_planes_that_make_no_sense_are_unknown(keyword: str, value: object) -> N
         ({"SOPInstanceUID": None}, "SOPInstanceUID is missing"),
         ({"SeriesInstanceUID": "1.2.3"}, "SeriesInstanceUID differs"),
         ({"Rows": 24}, "Rows differs"),
-        ({"NumberOfFrames": 3}, "frames of one file"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "frames of one file"),
+        ({"NumberOfFrames": 3}, "is of a kind that has one"),
+        ({"NumberOfFrames": 3, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "which of them is meant is not known"),
     ],
 )
 def test_what_cannot_be_referred_to_is_refused(changes: dict[str, object], sentence: str) -> None:

@@ -13,7 +13,9 @@ from hemoscope.findings import Findings
 from hemoscope.measurement import measure
 from hemoscope.results.blood import Blood
 from hemoscope.results.dicom_seg import segmentation
-from hemoscope.results.dicom_sr import Segmented, report
+from hemoscope.results.dicom_sr import report
+from hemoscope.results.dicom_sr_masks import Segmented
+from hemoscope.results.on_images import OnImages
 from hemoscope.results.provenance import Provenance
 from hemoscope.results.sources import Sources, read_sources
 from hemoscope.studies import Volume, read_studies, read_volume, received
@@ -56,9 +58,7 @@ def test_masks_and_volumes_of_a_study_arrive_in_the_results(tilt_degrees: float,
     np.testing.assert_array_equal(read.any(axis=-1), stored > 0)
 
     measured = measure(volume.scan, findings)
-    assert measured.total is not None and measured.by_subtype is not None
-    volumes = {"any": measured.total, **measured.by_subtype}
-    sr = report(sources, findings, provenance, Segmented(blood, seg), volumes)
+    sr = report(sources, findings, provenance, Segmented(blood, seg), OnImages.of(measured, volume))
     groups = highdicom.sr.srread(BytesIO(sr)).content.get_volumetric_roi_measurement_groups()
     said = {group.tracking_identifier: group.get_measurements()[0].value for group in groups}
     # Drawn were 12 and 20 ml; a voxel has 0.1 ml.

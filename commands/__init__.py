@@ -1,0 +1,1 @@
+"""Commands of `hemoscope` that have a module of their own; `cli.py` joins them."""
