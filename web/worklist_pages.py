@@ -27,7 +27,9 @@ worklist_pages.before_request(require_history)
 worklist_pages.after_request(keep_by_no_cache)
 
 CHOICES = {"finding": (*get_args(Finding), "not_read"), "unread": ("yes", "no")}
-FILTERS = ("finding", "unread", "first_date", "last_date", "text")
+DATES = ("first_date", "last_date")
+FILTERS = (*CHOICES, *DATES, "text")
+A_DATE = "2026-11-22"  # a date as the address has it, for messages
 LARGEST_NUMBER = 2**31 - 1  # that PostgreSQL can look for in an integer column
 
 
@@ -45,8 +47,8 @@ def page() -> str:
     from web.history.worklist import Filter, worklist
 
     database = store().database
-    wanted, problems = _filter()
-    found = worklist(database, wanted, _page_number(problems))
+    asked, problems = _checked(_asked())
+    found = worklist(database, _filter(asked, problems), _page_number(problems))
     jobs = last_jobs(database, [row.number for row in found.rows])
     now = datetime.now(UTC)
     return render_template(
@@ -54,7 +56,7 @@ def page() -> str:
         found=found,
         lines=[Line(row, progress_of(jobs.get(row.number), now)) for row in found.rows],
         history_is_empty=found.studies == 0 and worklist(database, Filter(), rows_a_page=1).studies == 0,
-        asked=_asked(),
+        asked=asked,
         problems=problems,
         deleted=_deleted_number(),
         findings=FINDINGS,
@@ -130,28 +132,30 @@ def _asked() -> dict[str, str]:
     return {name: request.args[name] for name in FILTERS if request.args.get(name)}
 
 
-def _filter() -> "tuple[Filter, list[str]]":
-    """The filter that the address asks for, and a sentence for each part that cannot be read."""
-    from web.history.worklist import Filter
-
-    asked, problems = _asked(), []
+def _checked(asked: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What can be read of the filters that the address asks for, and a sentence for each other."""
+    problems = {}
     for name, choices in CHOICES.items():
         if name in asked and asked[name] not in choices:
-            problems.append(f"There is no choice {asked[name]!r} of “{name}”; there are {', '.join(choices)}.")
-            del asked[name]
-    dates: dict[str, date | None] = {}
-    for name in ("first_date", "last_date"):
+            problems[name] = f"There is no choice {asked[name]!r} of “{name}”; there are {', '.join(choices)}."
+    for name in DATES:
         try:
-            dates[name] = date.fromisoformat(asked[name]) if name in asked else None
+            date.fromisoformat(asked.get(name, A_DATE))
         except ValueError:
-            problems.append(f"{asked[name]!r} is no date; one looks like 2026-11-22.")
-            dates[name] = None
-    first, last = dates["first_date"], dates["last_date"]
+            problems[name] = f"{asked[name]!r} is no date; one looks like {A_DATE}."
+    return {name: value for name, value in asked.items() if name not in problems}, list(problems.values())
+
+
+def _filter(asked: dict[str, str], problems: list[str]) -> "Filter":
+    """The filter of what was checked; dates in the wrong order find nothing, which is said."""
+    from web.history.worklist import Filter
+
+    first, last = [date.fromisoformat(asked[name]) if name in asked else None for name in DATES]
     if first is not None and last is not None and first > last:
         problems.append("The first date lies after the last, so no study can lie between them.")
     finding: Any = asked.get("finding")  # one of the choices, or None
     unread = None if "unread" not in asked else asked["unread"] == "yes"
-    return Filter(finding, unread, first, last, asked.get("text", "")), problems
+    return Filter(finding, unread, first, last, asked.get("text", ""))
 
 
 def _page_number(problems: list[str]) -> int:

@@ -36,7 +36,7 @@ def curve_of(store: Store, number: int) -> Curve:
 def test_studies_stand_oldest_first_with_what_changed(client: FlaskClient, three: tuple[int, int, int]) -> None:
     page = client.get("/patients/1/")
     assert [int(one) for one in re.findall(r'<li class="card [\w-]+" id="study-(\d+)"', page.text)] == list(three)
-    assert re.findall(r'<p class="change change-(\w+)"><strong>([^<]+)\.</strong>', page.text) == [
+    assert re.findall(r'<span class="tag change-(\w+)">([^<]+)</span>', page.text) == [
         ("first", "First"), ("not_grown", "Not grown"), ("grown", "Grown"),
     ]  # fmt: skip
     assert "Grown: 11.0 ml before, 20.0 ml now." in page.text
@@ -51,9 +51,9 @@ def test_the_table_says_what_the_curve_shows(client: FlaskClient, three: tuple[i
     assert table is not None
     cells = [re.sub(r"<[^>]+>", "|", row) for row in re.findall(r"<tr>(.*?)</tr>", table[1])]
     assert [[part for part in row.split("|") if part] for row in cells] == [
-        ["2026-11-01 12:00", "10.0\xa0±\xa01.0\xa0ml", "Hemorrhage", "First"],
-        ["2026-11-06 12:00", "11.0\xa0ml", "Hemorrhage", "Not grown"],
-        ["2026-11-11 12:00", "20.0\xa0±\xa02.0\xa0ml", "Hemorrhage", "Grown"],
+        ["2026-11-01 12:00", "10.0\xa0±\xa01.0\xa0ml", "First"],
+        ["2026-11-06 12:00", "11.0\xa0ml", "Not grown"],
+        ["2026-11-11 12:00", "20.0\xa0±\xa02.0\xa0ml", "Grown"],
     ]
     assert [int(number) for number in re.findall(r'class="dot dot-\w+" href="/studies/(\d+)/"', text)] == list(three)
     assert "style=" not in text

@@ -116,7 +116,9 @@ def test_wrong_values_get_the_page_with_a_sentence(client: FlaskClient, add: Add
 def test_a_wrong_filter_leaves_the_others_in_force(client: FlaskClient, add: Add) -> None:
     add("none", 0.0)
     bleeding = add("hemorrhage", 1.0)
-    assert rows(client.get("/worklist/?finding=hemorrhage&first_date=never")) == [bleeding]
+    page = client.get("/worklist/?finding=hemorrhage&first_date=never")
+    assert rows(page) == [bleeding]
+    assert 'action="/studies/2/unread?page=1&amp;finding=hemorrhage"' in page.text  # what was wrong goes no further
 
 
 def test_a_long_list_comes_in_pages_that_keep_the_filter(client: FlaskClient, add: Add) -> None:
