@@ -134,7 +134,11 @@ def _asked() -> dict[str, str]:
 
 def _checked(asked: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """What can be read of the filters that the address asks for, and a sentence for each other."""
+    from web.history.worklist import LONGEST_TEXT
+
     problems = {}
+    if len(asked.get("text", "")) > LONGEST_TEXT:
+        problems["text"] = f"The text to look for has more than {LONGEST_TEXT} letters."
     for name, choices in CHOICES.items():
         if name in asked and asked[name] not in choices:
             problems[name] = f"There is no choice {asked[name]!r} of “{name}”; there are {', '.join(choices)}."

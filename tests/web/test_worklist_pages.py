@@ -70,6 +70,8 @@ def test_times_of_arrival_are_in_utc_and_said_to_be(client: FlaskClient, store: 
         ("last_date=2026-11-01", [1]),
         ("text=doe", [1, 2]),
         ("text=+DOE%5EJOHN", [2]),
+        ("text=doe+jane", [1]),  # as the page writes the name
+        ("text=jane+cab", [1]),  # a word of the name, and one of the description
         ("text=%25", []),
         ("finding=&unread=&text=", [1, 3, 2]),
         ("finding=hemorrhage&text=john", []),
@@ -78,7 +80,7 @@ def test_times_of_arrival_are_in_utc_and_said_to_be(client: FlaskClient, store: 
 def test_filters_are_read_from_the_address(
     client: FlaskClient, store: Store, add: Add, query: str, expected: list[int]
 ) -> None:
-    add("hemorrhage", 9.0, study_date="20261101", patient_name="DOE^JANE")
+    add("hemorrhage", 9.0, study_date="20261101", patient_name="DOE^JANE", description="Head after a cab accident")
     add("none", 0.0, study_date="20261103", patient_name="DOE^JOHN")
     add(study_date="20261102", patient_name="ROE^RITA")
     set_unread(store.database, 2, False)
@@ -103,6 +105,7 @@ def test_filters_are_read_from_the_address(
         ("first_date=2026-11-02&last_date=2026-11-01", "lies after the last"),
         ("finding=%3Cscript%3E", "&lt;script&gt;"),
         ("text=%00%ff", ""),
+        ("text=" + "x+" * 65, "more than 128 letters"),
     ],
 )
 def test_wrong_values_get_the_page_with_a_sentence(client: FlaskClient, add: Add, query: str, sentence: str) -> None:
