@@ -12,6 +12,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from hemoscope import labels
+from web.access import refuse_cross_site
 from web.api import api
 from web.cards import percent
 from web.demo import DemoStudies
@@ -20,10 +21,13 @@ from web.faults import register_faults
 from web.health import health
 from web.history.opening import History
 from web.pages import pages
+from web.patient_pages import patient_pages
 from web.security import register_headers
 from web.settings import read_settings
 from web.uploads import UploadRequest, register_uploads
 from web.viewing import viewing
+from web.wording import moment, person, stated_moment, volume
+from web.worklist_pages import worklist_pages
 
 
 class AsWritten(DefaultJSONProvider):
@@ -55,12 +59,16 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     app.extensions["engine"] = Engine(chosen)
     app.extensions["studies"] = DemoStudies(app.extensions["engine"])
     app.extensions["history"] = History(chosen, Path(app.instance_path))
-    app.add_template_filter(percent)
+    for shown in (percent, moment, person, stated_moment, volume):
+        app.add_template_filter(shown)
     app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
     app.register_blueprint(pages)
     app.register_blueprint(api)
     app.register_blueprint(health)
     app.register_blueprint(viewing)
+    app.register_blueprint(worklist_pages)
+    app.register_blueprint(patient_pages)
+    app.before_request(refuse_cross_site)
     register_uploads(app)
     register_faults(app)
     register_headers(app)

@@ -15,6 +15,8 @@ from web.settings import MEGABYTE, Settings
 
 CODES = {
     400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
@@ -54,7 +56,7 @@ def _http(error: HTTPException) -> ResponseReturnValue:
             f"The request is larger than the {limit} that this server reads, or has too many parts. Send fewer files."
         )
     body, status = _answer(error.code, CODES.get(error.code, "error"), sentence)
-    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "WWW-Authenticate")}
     return body, status, kept
 
 

@@ -76,7 +76,7 @@ def _read(settings: Settings) -> Schema:
             }
         ],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
-        "responses": _answers("Results", 400, 404, 413, 503),
+        "responses": _answers("Results", 400, 403, 404, 413, 503),
     }
 
 
@@ -87,6 +87,7 @@ def _get(name: str, summary: str, schema: str) -> Schema:
 def _answers(schema: str, *failures: int) -> Schema:
     reasons = {
         400: "No file, or a malformed field.",
+        403: "A browser sent the request for another site's page.",
         404: "No model of that name.",
         413: "The request is too large.",
         503: "The server holds as many uploads as it can; `Retry-After` says when to try again.",

@@ -61,6 +61,12 @@ class Settings:
     deidentify: bool = _setting(
         False, "Remove what identifies the patient from DICOM files before the history keeps them."
     )
+    password: str = _setting(
+        "",
+        "The password that the history asks for, by HTTP Basic, whatever the user name; without it the history is "
+        "shown on the server's own machine only.",
+        secret=True,
+    )
     contact: str = _setting("", "Where to reach who runs this server, as `mailto:...` or `https://...`.")
 
     def __post_init__(self) -> None:
@@ -73,6 +79,8 @@ class Settings:
             raise ValueError(
                 f"{PREFIX}MAX_HELD_MB is {self.max_held_mb:g}, below {PREFIX}MAX_UPLOAD_MB, {self.max_upload_mb:g}"
             )
+        if not self.password.isprintable():
+            raise ValueError(f"{PREFIX}PASSWORD must hold letters, digits and signs only; it is not shown here")
         if self.contact and not CONTACT.fullmatch(self.contact):
             raise ValueError(f"{PREFIX}CONTACT must start with mailto: or https://, got {self.contact!r}")
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from hemoscope import labels, render
 from hemoscope.scan import BRAIN
+from web.access import require_study_access
 from web.studies import Outline, SliceOutline, Study, StudySource
 
 viewing = Blueprint("viewing", __name__, url_prefix="/studies/<key>")
+viewing.before_request(require_study_access)
 
 FASTEST = 1  # gzip's level: noise does not shrink further, only slower
 OVERLAY_OPACITY = 0.45

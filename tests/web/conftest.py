@@ -19,6 +19,7 @@ from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import EnsembleManifest, Member
 from hemoscope.scan import Scan
 from tests.web.browsing import browser, chromium, url  # noqa: F401 (fixtures)
+from tests.web.keeping import add, history_app, history_settings, store  # noqa: F401 (fixtures)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 
 from hemoscope.labels import COLOURS
 
-STYLE = (Path(__file__).parents[2] / "static" / "hemoscope.css").read_text("utf-8")
+STATIC = Path(__file__).parents[2] / "static"
+STYLE = (STATIC / "hemoscope.css").read_text("utf-8")
 GROUNDS = ("ground", "surface", "raised")
 TEXTS = ("text", "muted", "link", "bleed", "doubt", "clear", "error")
 
@@ -67,8 +68,11 @@ def test_the_undecided_band_stands_out_from_its_bar() -> None:
     assert contrast(SCREEN["band"], SCREEN["line"]) >= 1.8  # its ends also stand in words beside it
 
 
-def test_no_colour_is_used_past_the_tokens() -> None:
+@pytest.mark.parametrize("sheet", ["hemoscope.css", "history.css"])
+def test_no_colour_is_used_past_the_tokens(sheet: str) -> None:
     """Black behind the slice is the one exception."""
-    rules = re.sub(r":root \{.*?\}", "", STYLE, flags=re.DOTALL)
+    style = (STATIC / sheet).read_text("utf-8")
+    rules = re.sub(r":root \{.*?\}", "", style, flags=re.DOTALL)
     assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;\s])", rules)) <= {"#000"}
-    assert set(re.findall(r"var\(--([\w-]+)\)", STYLE)) <= set(SCREEN) | {"radius", "gap", "mask-opacity"}
+    assert not re.findall(r"\b(?:rgb|hsl)a?\(", rules)
+    assert set(re.findall(r"var\(--([\w-]+)\)", style)) <= set(SCREEN) | {"radius", "gap", "mask-opacity"}

@@ -4,11 +4,12 @@ In: a study's number, then progress from whoever works. Out: `JobState`. A job c
 also says which state it must be in, so two processes cannot both take it, and a cancelled one stays cancelled.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -97,6 +98,13 @@ def job_state(database: Database, number: int) -> JobState:
         if job is None:
             raise UnknownJob("There is no such reading, or its study was deleted.")
         return _state_of(job)
+
+
+def last_jobs(database: Database, study_numbers: Collection[int]) -> dict[int, JobState]:
+    """The last job of each of these studies, by the study's number; one that has none is not in it."""
+    last = select(func.max(Job.id)).where(Job.study_number.in_(study_numbers)).group_by(Job.study_number)
+    with database.reading() as session:
+        return {job.study_number: _state_of(job) for job in session.scalars(select(Job).where(Job.id.in_(last)))}
 
 
 def take_job(database: Database, worker: str) -> JobState | None:

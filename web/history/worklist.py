@@ -17,6 +17,7 @@ from web.history.records import SeriesFacts, UnknownStudy
 from web.history.tables import Patient, Reading, Study
 
 ROWS_A_PAGE = 50
+LONGEST_TEXT = 128
 _MOST_ROWS = 500
 _URGENCY = {"hemorrhage": 0, "uncertain": 1, "none": 3}
 _NOT_READ = 2  # it can hold anything, so it comes before those without a bleed
@@ -30,7 +31,11 @@ class Filter:
         finding: of the last reading; `not_read` where there is none.
         unread: only studies marked so, or only the others.
         first_date, last_date: of the study, both included; a study without a date is in neither range.
-        text: somewhere in the patient's name, the patient ID or the description, whatever the case.
+        text: each of its words stands somewhere in the patient's name, the patient ID or the description, whatever the
+            case.
+
+    Raises:
+        ValueError: for a text of more than 128 letters; a database takes conditions of a limited length.
     """
 
     finding: Literal["hemorrhage", "uncertain", "none", "not_read"] | None = None
@@ -38,6 +43,10 @@ class Filter:
     first_date: date | None = None
     last_date: date | None = None
     text: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.text) > LONGEST_TEXT:
+            raise ValueError(f"a text to look for has at most {LONGEST_TEXT} letters, got {len(self.text)}")
 
 
 @dataclass(frozen=True)
@@ -215,9 +224,9 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(Study.study_date >= wanted.first_date)
     if wanted.last_date is not None:
         conditions.append(Study.study_date <= wanted.last_date)
-    if words := wanted.text.replace("\0", "").strip():
+    for word in wanted.text.replace("\0", "").split():
         columns = (Patient.name, Patient.patient_id, Study.description)
-        conditions.append(or_(*(column.icontains(words, autoescape=True) for column in columns)))
+        conditions.append(or_(*(column.icontains(word, autoescape=True) for column in columns)))
     return conditions
 
 

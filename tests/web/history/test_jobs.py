@@ -15,6 +15,7 @@ from web.history.jobs import (
     fail_job,
     finish_job,
     job_state,
+    last_jobs,
     mark_interrupted,
     queue_job,
     take_job,
@@ -159,3 +160,15 @@ def test_the_time_left_follows_the_pace_so_far() -> None:
     assert state.seconds_left(start + timedelta(seconds=2)) == pytest.approx(6.0)
     assert JobState(1, 1, "reader", "running", 0, 40, "", start, start, None).seconds_left(start) is None
     assert JobState(1, 1, "reader", "done", 40, 40, "", start, start, start).seconds_left(start) is None
+
+
+def test_the_last_job_of_each_study_is_found(store: Store, keep: Callable[..., KeptStudy]) -> None:
+    one, two, three = (keep(content).number for content in (b"a", b"b", b"c"))
+    cancel_job(store.database, queue_job(store.database, one, "reader"))
+    again = queue_job(store.database, one, "unet")
+    other = queue_job(store.database, two, "reader")
+    found = last_jobs(store.database, [one, two, three])
+    assert {number: (job.number, job.state) for number, job in found.items()} == {
+        one: (again, "queued"), two: (other, "queued"),
+    }  # fmt: skip
+    assert last_jobs(store.database, []) == {}
