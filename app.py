@@ -14,7 +14,6 @@ from flask.json.provider import DefaultJSONProvider
 from hemoscope import labels
 from web.api import api
 from web.cards import percent
-from web.demo import DemoStudies
 from web.engine import Engine
 from web.faults import register_faults
 from web.health import health
@@ -22,8 +21,9 @@ from web.history.opening import History
 from web.pages import pages
 from web.security import register_headers
 from web.settings import read_settings
+from web.studies.demo import DemoStudies
+from web.studies.viewing import viewing
 from web.uploads import UploadRequest, register_uploads
-from web.viewing import viewing
 
 
 class AsWritten(DefaultJSONProvider):
