@@ -22,7 +22,10 @@ from web.pages import pages
 from web.security import register_headers
 from web.settings import read_settings
 from web.studies.demo import DemoStudies
+from web.studies.pages import studies
+from web.studies.stored import StoredStudies
 from web.studies.viewing import viewing
+from web.studies.working import Worker
 from web.uploads import UploadRequest, register_uploads
 
 
@@ -33,7 +36,7 @@ class AsWritten(DefaultJSONProvider):
 
 
 class HemoscopeApp(Flask):
-    """Flask with uploads that stay in memory."""
+    """Flask with uploads that stay in memory, but for whole studies."""
 
     request_class = UploadRequest
     json_provider_class = AsWritten
@@ -53,13 +56,15 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = chosen.max_upload_bytes
     app.extensions["settings"] = chosen
     app.extensions["engine"] = Engine(chosen)
-    app.extensions["studies"] = DemoStudies(app.extensions["engine"])
-    app.extensions["history"] = History(chosen, Path(app.instance_path))
+    history = app.extensions["history"] = History(chosen, Path(app.instance_path))
+    app.extensions["studies"] = StoredStudies(history, DemoStudies(app.extensions["engine"]))
+    app.extensions["worker"] = Worker(history, app.extensions["engine"], chosen)
     app.add_template_filter(percent)
     app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
     app.register_blueprint(pages)
     app.register_blueprint(api)
     app.register_blueprint(health)
+    app.register_blueprint(studies)
     app.register_blueprint(viewing)
     register_uploads(app)
     register_faults(app)

@@ -1,4 +1,4 @@
-"""The files of a request, held in memory and bounded; nothing of them is written to disk.
+"""The files of a request, held in memory and bounded; nothing of them is written to disk, but for whole studies.
 
 In: a multipart request. Out: `Upload` values in the order sent, each with its bytes or the reason why it has none.
 """
@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from flask import Flask, Request, current_app, request
@@ -74,10 +75,13 @@ class BoundedFile(io.BytesIO):
 class UploadRequest(Request):
     """A request whose files stay in memory: Werkzeug would put those above 500 kB into temporary files.
 
-    `held` is how many bytes they are; they count as long as the request lasts.
+    `held` is how many bytes they are; they count as long as the request lasts. Where a route that takes whole studies
+    has set `folder`, they go there instead, under numbers.
     """
 
     held = 0
+    folder: Path | None = None
+    _files = 0
 
     def take(self, length: int) -> None:
         room: Room = current_app.extensions["room"]
@@ -91,6 +95,9 @@ class UploadRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
+        if self.folder is not None:
+            self._files += 1
+            return (self.folder / f"{self._files:05d}").open("w+b")
         settings: Settings = current_app.extensions["settings"]
         return BoundedFile(settings.max_file_bytes, self.take)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -102,12 +102,17 @@ def queue_first_job(database: Database, study_number: int, model: str, series: s
 
 def latest_job(database: Database, study_number: int) -> JobState | None:
     """The job of a study that was queued last; None where none was, or there is no such study."""
-    return _latest(database, Job.study_number == study_number)
+    with database.reading() as session:
+        job = session.scalar(select(Job).where(Job.study_number == study_number).order_by(Job.id.desc()).limit(1))
+        return None if job is None else _state_of(job)
 
 
 def latest_done_job(database: Database, study_number: int) -> JobState | None:
-    """The job whose reading of a study is the last one; None where it was never read."""
-    return _latest(database, Job.study_number == study_number, Job.state == "done")
+    """The job that ended last with a reading of a study; None where it was never read."""
+    with database.reading() as session:
+        done = select(Job).where(Job.study_number == study_number, Job.state == "done")
+        job = session.scalar(done.order_by(Job.ended_at.desc(), Job.id.desc()).limit(1))
+        return None if job is None else _state_of(job)
 
 
 def job_state(database: Database, number: int) -> JobState:
@@ -222,12 +227,6 @@ def _queue(session: Session, study_number: int, model: str, series: str) -> int:
     session.add(job)
     session.flush()
     return job.id
-
-
-def _latest(database: Database, *conditions: ColumnElement[bool]) -> JobState | None:
-    with database.reading() as session:
-        job = session.scalar(select(Job).where(*conditions).order_by(Job.id.desc()).limit(1))
-        return None if job is None else _state_of(job)
 
 
 def _change(session: Session, number: int, worker: str, **values: object) -> bool:
