@@ -90,11 +90,8 @@ def _part(told: Told, slices: int, verb: str, before: float, share: float) -> Ca
     """Tells one part's progress as that of the whole, counted in stored slices."""
 
     def tell(done: int, whole: int) -> None:
-        told(
-            int((before + share * done / whole) * slices),
-            slices,
-            f"{verb} slice {done} of {whole}." if done else f"{verb}.",
-        )
+        what = f"{verb} slice {done} of {whole}." if done else f"{verb}."
+        told(int((before + share * done / whole) * slices), slices, what)
 
     return tell
 
