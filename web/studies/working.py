@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 5.0  # for jobs that other processes queued; our own wake us
 DEAD_SECONDS = 60.0  # between two looks for jobs whose process died
 TIDY_SECONDS = 3600.0
+ALIVE_SECONDS = 10.0  # a job that is silent for a minute counts as dead
 TOLD_SECONDS = 0.2  # between two notes of the progress: each is a transaction
 
 LOST = "The files of this study are not on this server any more."
@@ -125,11 +126,9 @@ class Worker:
             raise BadScan(LOST)
         reader = self._engine.load(job.model)
         asked = Asked(job.study_number, files, job.series)
-        facts = read_study(asked, reader, folder, self._settings.max_study_pixels, self._teller(store, job))
+        with Teller(store, job.number, self._engine, self._ended) as teller:
+            facts = read_study(asked, reader, folder, self._settings.max_study_pixels, teller)
         self._finish(store, job, folder, content_hash, facts)
-
-    def _teller(self, store: Store, job: "JobState") -> "Teller":
-        return Teller(store, job.number, self._engine, self._ended)
 
     def _finish(self, store: Store, job: "JobState", folder: Path, content_hash: str, facts: "ReadingFacts") -> None:
         from web.history.jobs import finish_job
@@ -146,25 +145,49 @@ class Worker:
 
 
 class Teller:
-    """Notes the progress of a job now and then, and lets other readings of the process go between."""
+    """Notes the progress of a job now and then, and lets other readings of the process go between.
+
+    While it is open it also says that the process lives where nothing is told for long, as when results are written.
+    """
 
     def __init__(self, store: Store, job: int, engine: Engine, ended: threading.Event) -> None:
         self._store, self._job, self._engine, self._ended = store, job, engine, ended
+        self._last = (0, 1, "")
         self._told = -TOLD_SECONDS
+        self._ours = True
+        self._closed = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="studies-alive", daemon=True)
+
+    def __enter__(self) -> "Teller":
+        self._beating.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._closed.set()
+        self._beating.join()
 
     def __call__(self, done: int, whole: int, message: str) -> None:
-        """Note how many steps of how many are done.
+        """Note how many slices of how many are done.
 
         Raises:
             Stopped: where the job is not ours any more.
         """
+        self._engine.give_way()
+        self._last = (done, whole, message)
+        if time.monotonic() - self._told >= TOLD_SECONDS or done == whole:
+            self._told = time.monotonic()
+            self._note()
+        if not self._ours or self._ended.is_set():
+            raise Stopped
+
+    def _beat(self) -> None:
+        while not self._closed.wait(ALIVE_SECONDS):
+            try:
+                self._note()
+            except Exception as error:  # the next one may come through
+                log.warning("the progress of job %d was not noted: %s", self._job, describe(error))
+
+    def _note(self) -> None:
         from web.history.jobs import tell_progress
 
-        if self._ended.is_set():
-            raise Stopped
-        self._engine.give_way()
-        if time.monotonic() - self._told < TOLD_SECONDS and done < whole:
-            return
-        self._told = time.monotonic()
-        if not tell_progress(self._store.database, self._job, self._store.worker, done, whole, message):
-            raise Stopped
+        self._ours = self._ours and tell_progress(self._store.database, self._job, self._store.worker, *self._last)

@@ -52,4 +52,4 @@ def worker(app: Flask) -> Worker:
 
 def a_study(uid: str = "1.2.3", **changes: object) -> list[bytes]:
     """Four slices with blood; `changes` set keywords of the header."""
-    return series(HEIGHTS_MM, uid=f"{uid}.1", StudyInstanceUID=uid, **changes)
+    return series(HEIGHTS_MM, uid=f"{uid}.1", StudyInstanceUID=uid, FrameOfReferenceUID="1.2.9", **changes)
