@@ -14,7 +14,11 @@ from hemoscope.phantom import Bleed, dicom_slices, make_phantom
 from tests.studies.series import zipped
 from tests.web.browsing import NEEDS_CHROMIUM, one, wait
 
-pytestmark = NEEDS_CHROMIUM
+BUNDLE = Path(__file__).parents[2] / "static" / "viewer" / "main.js"
+pytestmark = [
+    NEEDS_CHROMIUM,
+    pytest.mark.skipif(not BUNDLE.exists(), reason="the viewer is not built: make static/viewer/main.js"),
+]
 SLICES = 6
 
 
