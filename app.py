@@ -15,7 +15,6 @@ from hemoscope import labels
 from web.access import refuse_cross_site
 from web.api import api
 from web.cards import percent
-from web.demo import DemoStudies
 from web.engine import Engine
 from web.faults import register_faults
 from web.health import health
@@ -24,8 +23,12 @@ from web.pages import pages
 from web.patient_pages import patient_pages
 from web.security import register_headers
 from web.settings import read_settings
+from web.studies.demo import DemoStudies
+from web.studies.pages import studies
+from web.studies.stored import StoredStudies
+from web.studies.viewing import viewing
+from web.studies.working import Worker
 from web.uploads import UploadRequest, register_uploads
-from web.viewing import viewing
 from web.wording import moment, person, stated_moment, volume
 from web.worklist_pages import worklist_pages
 
@@ -37,7 +40,7 @@ class AsWritten(DefaultJSONProvider):
 
 
 class HemoscopeApp(Flask):
-    """Flask with uploads that stay in memory."""
+    """Flask with uploads that stay in memory, but for whole studies."""
 
     request_class = UploadRequest
     json_provider_class = AsWritten
@@ -57,14 +60,16 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = chosen.max_upload_bytes
     app.extensions["settings"] = chosen
     app.extensions["engine"] = Engine(chosen)
-    app.extensions["studies"] = DemoStudies(app.extensions["engine"])
-    app.extensions["history"] = History(chosen, Path(app.instance_path))
+    history = app.extensions["history"] = History(chosen, Path(app.instance_path))
+    app.extensions["studies"] = StoredStudies(history, DemoStudies(app.extensions["engine"]))
+    app.extensions["worker"] = Worker(history, app.extensions["engine"], chosen)
     for shown in (percent, moment, person, stated_moment, volume):
         app.add_template_filter(shown)
     app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
     app.register_blueprint(pages)
     app.register_blueprint(api)
     app.register_blueprint(health)
+    app.register_blueprint(studies)
     app.register_blueprint(viewing)
     app.register_blueprint(worklist_pages)
     app.register_blueprint(patient_pages)

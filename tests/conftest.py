@@ -19,7 +19,6 @@ from hemoscope.findings import Findings, SliceFindings, Timings
 from hemoscope.labels import CLASSES, SUBTYPES
 from hemoscope.scan import Scan
 
-
 LONGEST = "test_train.py"  # begun last, it would keep one of two processes busy while the other has nothing left
 
 

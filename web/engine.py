@@ -5,8 +5,10 @@ In: an upload, a model's name and a window. Out: a `Reading` or a `Failure`; one
 
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Shown = TypeVar("Shown")
 
+GIVE_WAY_SECONDS = 0.001  # a thread that waits for a turn needs a moment to wake up and take it
 OUR_FAULT = "The reader failed on this file. That is our fault, not the file's; please tell us."
 
 
@@ -76,10 +79,34 @@ class Engine:
         """
         import model
 
+        return model.load(self.known(name))
+
+    def known(self, name: str = "") -> str:
+        """The name of a model that is there, the default one's for ""; nothing is loaded.
+
+        Raises:
+            UnknownModel: if there is none; the message lists those that exist.
+        """
+        import model
+
         wanted = name or self._default
         if wanted not in model.names():  # a name is a folder's: only listed ones are ever looked up
             raise UnknownModel(f"There is no model {wanted!r}; there are {', '.join(model.names()) or 'none'}.")
-        return model.load(wanted)
+        return wanted
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until this process may read one thing more."""
+        with self._turns:
+            yield
+
+    def give_way(self) -> None:
+        """Let another reading go first where one waits; for who holds a turn and works for long."""
+        self._turns.release()
+        try:
+            time.sleep(GIVE_WAY_SECONDS)
+        finally:
+            self._turns.acquire()
 
     def warm_up(self) -> None:
         """Load the default model and the readers; `state` tells how it went."""

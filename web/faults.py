@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from hemoscope.errors import HemoscopeError
 from web.engine import describe
-from web.settings import MEGABYTE, Settings
+from web.settings import MEGABYTE
 
 CODES = {
     400: "bad_request",
@@ -48,10 +48,11 @@ def _expected(error: HemoscopeError) -> ResponseReturnValue:
 def _http(error: HTTPException) -> ResponseReturnValue:
     if error.code is None or error.code < 400:
         return error
-    settings: Settings = current_app.extensions["settings"]
     sentence = SENTENCES.get(error.code, error.description or error.name)
+    if error.code == 503 and error.description != type(error).description:
+        sentence = error.description or sentence  # ours, and it says more
     if error.code == 413:
-        limit = f"{settings.max_upload_bytes / MEGABYTE:g} MB"
+        limit = f"{(request.max_content_length or 0) / MEGABYTE:g} MB"
         sentence = (
             f"The request is larger than the {limit} that this server reads, or has too many parts. Send fewer files."
         )

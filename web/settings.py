@@ -55,6 +55,14 @@ class Settings:
     studies_folder: str = _setting(
         "", "Where the files of the history's studies are kept; without it `studies` in the instance folder."
     )
+    max_study_mb: float = _setting(
+        1024.0, "The largest request that sends whole studies, in megabytes; it goes to the disk, not into memory."
+    )
+    max_study_files: int = _setting(5000, "How many files one request may send of whole studies.")
+    max_study_pixels: int = _setting(
+        300 * 512 * 512,
+        "How many pixels of a whole study are read, after thin slices were averaged: 300 slices of 512 x 512.",
+    )
     retention_days: int = _setting(
         0, "After how many days a study and its readings are removed from the history; 0 keeps them.", zero=True
     )
@@ -91,6 +99,10 @@ class Settings:
     @property
     def max_upload_bytes(self) -> int:
         return int(self.max_upload_mb * MEGABYTE)
+
+    @property
+    def max_study_bytes(self) -> int:
+        return int(self.max_study_mb * MEGABYTE)
 
     @property
     def max_held_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""The files of a request, held in memory and bounded; nothing of them is written to disk.
+"""The files of a request, held in memory and bounded; nothing of them is written to disk, but for whole studies.
 
 In: a multipart request. Out: `Upload` values in the order sent, each with its bytes or the reason why it has none.
 """
@@ -7,7 +7,8 @@ import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
+from typing import IO, cast
 
 from flask import Flask, Request, current_app, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -71,13 +72,38 @@ class BoundedFile(io.BytesIO):
         return super().write(data)
 
 
+class DiskFile:
+    """A file on the disk that is written once.
+
+    It is closed with its last byte, when the parser goes back to its begin: a request may send more files than a
+    process may hold open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("wb")
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._file.close()
+        return 0
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class UploadRequest(Request):
     """A request whose files stay in memory: Werkzeug would put those above 500 kB into temporary files.
 
-    `held` is how many bytes they are; they count as long as the request lasts.
+    `held` is how many bytes they are; they count as long as the request lasts. Where a route that takes whole studies
+    has set `folder`, they go there instead, under numbers.
     """
 
     held = 0
+    folder: Path | None = None
+    _files = 0
 
     def take(self, length: int) -> None:
         room: Room = current_app.extensions["room"]
@@ -91,6 +117,9 @@ class UploadRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
+        if self.folder is not None:
+            self._files += 1
+            return cast("IO[bytes]", DiskFile(self.folder / f"{self._files:05d}"))
         settings: Settings = current_app.extensions["settings"]
         return BoundedFile(settings.max_file_bytes, self.take)
 

@@ -43,13 +43,13 @@ class Line:
 
 @worklist_pages.get("/worklist/")
 def page() -> str:
-    from web.history.jobs import last_jobs
+    from web.history.jobs import latest_jobs
     from web.history.worklist import Filter, worklist
 
     database = store().database
     asked, problems = _checked(_asked())
     found = worklist(database, _filter(asked, problems), _page_number(problems))
-    jobs = last_jobs(database, [row.number for row in found.rows])
+    jobs = latest_jobs(database, [row.number for row in found.rows])
     now = datetime.now(UTC)
     return render_template(
         "worklist.html",
@@ -78,13 +78,13 @@ def mark(number: int) -> Response:
 @worklist_pages.get(f"/studies/<int(max={LARGEST_NUMBER}):number>/delete")
 def confirm_deletion(number: int) -> str:
     """Say what would be deleted, before it is."""
-    from web.history.jobs import last_jobs
+    from web.history.jobs import latest_jobs
     from web.history.timeline import timeline
     from web.history.worklist import study
 
     database = store().database
     row = study(database, number).row
-    job = last_jobs(database, [number]).get(number)
+    job = latest_jobs(database, [number]).get(number)
     return render_template(
         "delete_study.html",
         row=row,

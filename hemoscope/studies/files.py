@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,12 +116,15 @@ class Received:
 
 
 @contextmanager
-def received(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[Received]:
+def received(
+    paths: Iterable[str | Path], limits: Limits = Limits(), names: Mapping[Path, str] | None = None
+) -> Iterator[Received]:
     """Open what came in: folders are walked, archives are looked into; files that systems leave behind are passed over.
 
     Args:
         paths: files and folders.
         limits: what is refused before it is unpacked.
+        names: what to call files in messages that do not lie here under the names that their sender knows.
 
     Yields:
         The files; they can be read as long as the context lasts.
@@ -134,7 +137,7 @@ def received(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator
         for given in map(Path, paths):
             for path in map(Path, list_files([str(given)])):
                 inside = path.relative_to(given) if path != given else Path(path.name or str(path))
-                opening.take_path(path, shown(inside.as_posix()))
+                opening.take_path(path, (names or {}).get(path, inside.as_posix()))
         yield Received(tuple(opening.files), tuple(opening.left_out))
 
 
@@ -148,8 +151,9 @@ class _Opening:
         self.count = self.bytes = 0
 
     def take_path(self, path: Path, name: str) -> None:
-        if is_junk(path.name):
+        if is_junk(name.replace("\\", "/").rpartition("/")[2]):
             return
+        name = shown(name)
         try:
             with _said_in_words():
                 size = path.stat().st_size

@@ -24,10 +24,12 @@ class Study:
     Attributes:
         facts: of its first file; never to be logged.
         candidates: all its series and stacks, one of them chosen where one fits.
+        files: all that belong to it, those that are not read among them, in the order in which they came.
     """
 
     facts: ScanFacts
     candidates: tuple[Candidate, ...]
+    files: tuple[File, ...]
 
     @property
     def chosen(self) -> Candidate | None:
@@ -125,12 +127,14 @@ def read_studies(received: Received, progress: Callable[[int, int], object] | No
         if progress is not None:
             progress(done, len(received.files))
     by_study: dict[tuple[str, ...], list[Series]] = {}
+    files_of: dict[tuple[str, ...], list[File]] = {}
     for key, files in sorted_out.items():
         by_study.setdefault(key[:-1], []).append(_series(files))
+        files_of.setdefault(key[:-1], []).extend(file for file, _ in files)
     studies, number = [], 1
-    for series in by_study.values():
+    for key, series in by_study.items():
         series.sort(key=lambda one: (one.series_number is None, one.series_number or 0))
-        studies.append(Study(series[0].facts, candidates_of(series, number)))
+        studies.append(Study(series[0].facts, candidates_of(series, number), tuple(files_of[key])))
         number += len(series)
     return Studies(tuple(studies), tuple(left_out), tuple(_notes(studies, names.values())))
 

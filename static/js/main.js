@@ -1,11 +1,13 @@
 // Enhances the pages: they are complete without it.
 
+import { enhanceSending } from './send.js';
 import { acceptDrops, enhanceUpload } from './upload.js';
 import { enhanceViewers } from './viewer.js';
 
 export function enhance(root) {
   for (const element of root.querySelectorAll('[data-script]')) element.hidden = false;
   for (const form of root.querySelectorAll('form.upload')) enhanceUpload(form, showAnswer);
+  for (const element of root.querySelectorAll('form.sending')) enhanceSending(element);
   enhanceViewers(root);
 }
 

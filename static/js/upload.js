@@ -39,7 +39,7 @@ function problem(form, files) {
   return large ? `${large.name} is ${megabytes(large.size)}; files of up to ${megabytes(maxFile)} are read.` : '';
 }
 
-function list(element, files) {
+export function list(element, files) {
   element.replaceChildren(...[...files].map((file) => {
     const item = document.createElement('li');
     const size = document.createElement('span');
@@ -125,4 +125,4 @@ function refusalOf(form, dataTransfer) {
   return folder ? `${folder.name} is a folder. Open it and drop the files that are in it.` : '';
 }
 
-const megabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(bytes < MEGABYTE / 10 ? 2 : 1)} MB`;
+export const megabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(bytes < MEGABYTE / 10 ? 2 : 1)} MB`;

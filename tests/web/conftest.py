@@ -89,8 +89,8 @@ class FakeReader:
     def __init__(self, bright: Any, name: str, classes: tuple[str, ...]) -> None:
         self.bright, self.manifest = bright, manifest(name, classes)
 
-    def read(self, scan: Scan) -> Findings:
-        found: Findings = self.bright.read(scan)
+    def read(self, scan: Scan, progress: Callable[[int, int], object] | None = None) -> Findings:
+        found: Findings = self.bright.read(scan, progress)
         found = dataclasses.replace(found, model=self.manifest.name)
         if self.manifest.classes == CLASSES:
             return found

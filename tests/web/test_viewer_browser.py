@@ -16,10 +16,10 @@ from selenium.webdriver.common.keys import Keys
 
 from hemoscope.phantom import make_phantom
 from tests.web.browsing import NEEDS_CHROMIUM, one, resize, wait
-from web.demo import DemoStudies
 from web.engine import Engine
 from web.settings import Settings
-from web.studies import HeldStudy
+from web.studies.demo import DemoStudies
+from web.studies.protocol import HeldStudy
 
 BUNDLE = Path(__file__).parents[2] / "static" / "viewer" / "main.js"
 pytestmark = [

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hemoscope.phantom import make_phantom
-from web.demo import DemoStudies
 from web.engine import Engine
 from web.settings import Settings
-from web.studies import HeldStudy, Study, UnknownStudy
+from web.studies.demo import DemoStudies
+from web.studies.protocol import HeldStudy, Study, UnknownStudy
 
 ROWS, COLUMNS, SLICES = 48, 64, 3
 

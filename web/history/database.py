@@ -4,6 +4,8 @@ In: a URL. Out: sessions, for reading or for writing; the tables are brought to 
 Messages of errors hold no parameters of a statement: those name patients.
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 30  # that SQLite waits for another process's transaction; ours take milliseconds
+WAL_RETRY_SECONDS = 0.02
 MIGRATION_LOCK = 0x48454D4F  # "HEMO", among PostgreSQL's advisory locks
 
 
@@ -110,7 +113,7 @@ def _sqlite_engine(url: URL) -> Engine:
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver begins no transaction by itself; `begin` below does
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL the file stays whole when power fails
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
@@ -122,3 +125,19 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: Any) -> None:
+    """Switch to the journal in which readers do not wait for a writer.
+
+    Of several that open a new file at once SQLite lets one switch and refuses the others at once, busy_timeout or not.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)

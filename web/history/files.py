@@ -11,9 +11,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from web.history.results import ResultFolders
 
 _ARRIVING, _LEAVING = "arriving", "leaving"
 _PIECE_BYTES = 2**20
@@ -40,10 +43,16 @@ class Arrived:
 
 
 class StudyFiles:
-    """The folder of studies. Only its owner may read what is made in it."""
+    """The folder of studies. Only its owner may read what is made in it.
+
+    Attributes:
+        root: the folder.
+        results: what was read in the studies, beside them.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.results = ResultFolders(root)
 
     def receive(self, streams: Iterable[IO[bytes]]) -> Arrived:
         """Write files; each stream is read in pieces and closed.
@@ -63,6 +72,10 @@ class StudyFiles:
             raise
         content_hash = hashlib.sha256("\n".join(sorted(sizes)).encode()).hexdigest()
         return Arrived(content_hash, sum(sizes.values()), len(sizes), folder)
+
+    def draft(self) -> AbstractContextManager[Path]:
+        """A new empty folder on the same disk, for what is not a study's yet; at the end it is removed."""
+        return self.results.draft()
 
     def publish(self, arrived: Arrived) -> None:
         """Give what arrived its place; where the same study already lies there, that stays."""

@@ -18,9 +18,10 @@ from web.history.columns import plain
 from web.history.database import Database
 from web.history.readings import add_reading
 from web.history.records import ReadingFacts, UnknownStudy
-from web.history.tables import LONG_STRING, LONGEST_SENTENCE, Job, Study
+from web.history.tables import LONG_STRING, LONGEST_SENTENCE, UID, Job, Study
 
 SILENT_SECONDS = 60.0  # a worker tells its progress after every slice, each well under a second
+LIVE = ("queued", "running")
 INTERRUPTED = "The server stopped while it read this study. Start the reading again."
 
 
@@ -38,6 +39,7 @@ class JobState:
         number: by which the history knows it.
         study_number: what it reads.
         model: with which model.
+        series: which series of it, by its key or UID; "" for the one that the rules choose.
         state: queued, running, done, failed, cancelled, or interrupted: its process died.
         slices_done, slices: progress; `slices` is None until it is known.
         message: a sentence for the person who waits; "" where there is nothing to say.
@@ -54,6 +56,12 @@ class JobState:
     queued_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    series: str = ""
+
+    @property
+    def waits_or_runs(self) -> bool:
+        """Whether it may still become a reading."""
+        return self.state in LIVE
 
     def seconds_left(self, now: datetime) -> float | None:
         """How long it will run on at the pace so far; None where nothing can be said."""
@@ -62,29 +70,55 @@ class JobState:
         return (now - self.started_at).total_seconds() * (self.slices / self.slices_done - 1)
 
 
-def queue_job(database: Database, study_number: int, model: str) -> int:
+def queue_job(database: Database, study_number: int, model: str, series: str = "") -> int:
     """Ask for a reading; gives the job's number.
+
+    Args:
+        series: its key or UID, as `hemoscope.studies` picks it; "" for the one that the rules choose.
 
     Raises:
         UnknownStudy: where there is no study of that number.
     """
     try:
         with database.writing() as session:
-            job = Job(
-                study_number=study_number,
-                model=plain(model, LONG_STRING),
-                state="queued",
-                worker="",
-                slices_done=0,
-                slices=None,
-                message="",
-                queued_at=datetime.now(UTC),
-            )
-            session.add(job)
-            session.flush()
-            return job.id
+            return _queue(session, study_number, model, series)
     except IntegrityError:
         raise UnknownStudy("This study is not in the history, or no longer.") from None
+
+
+def queue_first_job(database: Database, study_number: int, model: str, series: str = "") -> int | None:
+    """Like `queue_job`, for a study that was sent: None where it was read already or its reading waits or runs.
+
+    Raises:
+        UnknownStudy: where there is no study of that number.
+    """
+    with database.writing() as session:
+        # Of two senders of one study the second waits here for the first.
+        study = session.scalar(select(Study).where(Study.id == study_number).with_for_update())
+        if study is None:
+            raise UnknownStudy("This study is not in the history, or no longer.")
+        alive = session.scalar(select(Job.id).where(Job.study_number == study_number, Job.state.in_(LIVE)).limit(1))
+        return None if study.state == "read" or alive is not None else _queue(session, study_number, model, series)
+
+
+def latest_job(database: Database, study_number: int) -> JobState | None:
+    """The job of a study that was queued last; None where none was, or there is no such study."""
+    return latest_jobs(database, [study_number]).get(study_number)
+
+
+def latest_jobs(database: Database, study_numbers: Collection[int]) -> dict[int, JobState]:
+    """The job that was queued last of each of these studies, by the study's number; one that has none is not in it."""
+    last = select(func.max(Job.id)).where(Job.study_number.in_(study_numbers)).group_by(Job.study_number)
+    with database.reading() as session:
+        return {job.study_number: _state_of(job) for job in session.scalars(select(Job).where(Job.id.in_(last)))}
+
+
+def latest_done_job(database: Database, study_number: int) -> JobState | None:
+    """The job that ended last with a reading of a study; None where it was never read."""
+    with database.reading() as session:
+        done = select(Job).where(Job.study_number == study_number, Job.state == "done")
+        job = session.scalar(done.order_by(Job.ended_at.desc(), Job.id.desc()).limit(1))
+        return None if job is None else _state_of(job)
 
 
 def job_state(database: Database, number: int) -> JobState:
@@ -98,13 +132,6 @@ def job_state(database: Database, number: int) -> JobState:
         if job is None:
             raise UnknownJob("There is no such reading, or its study was deleted.")
         return _state_of(job)
-
-
-def last_jobs(database: Database, study_numbers: Collection[int]) -> dict[int, JobState]:
-    """The last job of each of these studies, by the study's number; one that has none is not in it."""
-    last = select(func.max(Job.id)).where(Job.study_number.in_(study_numbers)).group_by(Job.study_number)
-    with database.reading() as session:
-        return {job.study_number: _state_of(job) for job in session.scalars(select(Job).where(Job.id.in_(last)))}
 
 
 def take_job(database: Database, worker: str) -> JobState | None:
@@ -126,14 +153,17 @@ def take_job(database: Database, worker: str) -> JobState | None:
         return _state_of(job)
 
 
-def tell_progress(database: Database, number: int, worker: str, slices_done: int, slices: int) -> bool:
-    """Note how far a job is.
+def tell_progress(
+    database: Database, number: int, worker: str, slices_done: int, slices: int, message: str = ""
+) -> bool:
+    """Note how far a job is, and in a sentence what it does.
 
     Returns:
         Whether to go on: False where it was cancelled, given up as dead, or deleted with its study.
     """
+    values = {"slices_done": slices_done, "slices": slices, "message": plain(message, LONGEST_SENTENCE)}
     with database.writing() as session:
-        return _change(session, number, worker, slices_done=slices_done, slices=slices, heard_at=datetime.now(UTC))
+        return _change(session, number, worker, heard_at=datetime.now(UTC), **values)
 
 
 def finish_job(database: Database, number: int, worker: str, facts: ReadingFacts) -> bool:
@@ -144,7 +174,7 @@ def finish_job(database: Database, number: int, worker: str, facts: ReadingFacts
     """
     with database.writing() as session:
         job = session.scalar(select(Job).where(Job.id == number, Job.worker == worker))
-        if job is None or not _change(session, number, worker, state="done", ended_at=datetime.now(UTC)):
+        if job is None or not _change(session, number, worker, state="done", message="", ended_at=datetime.now(UTC)):
             return False
         session.execute(update(Job).where(Job.id == number, Job.slices.is_not(None)).values(slices_done=Job.slices))
         add_reading(session, job.study_number, facts)
@@ -171,8 +201,8 @@ def cancel_job(database: Database, number: int) -> bool:
         False where it had ended already.
     """
     with database.writing() as session:
-        change = update(Job).where(Job.id == number, Job.state.in_(("queued", "running")))
-        return _changed(session, change.values(state="cancelled", ended_at=datetime.now(UTC)))
+        change = update(Job).where(Job.id == number, Job.state.in_(LIVE))
+        return _changed(session, change.values(state="cancelled", message="", ended_at=datetime.now(UTC)))
 
 
 def mark_interrupted(database: Database, now: datetime) -> int:
@@ -186,6 +216,23 @@ def mark_interrupted(database: Database, now: datetime) -> int:
         change = update(Job).where(Job.state == "running", silent)
         result = session.execute(change.values(state="interrupted", message=INTERRUPTED, ended_at=now))
         return cast("CursorResult[Any]", result).rowcount
+
+
+def _queue(session: Session, study_number: int, model: str, series: str) -> int:
+    job = Job(
+        study_number=study_number,
+        model=plain(model, LONG_STRING),
+        series=plain(series, UID),
+        state="queued",
+        worker="",
+        slices_done=0,
+        slices=None,
+        message="",
+        queued_at=datetime.now(UTC),
+    )
+    session.add(job)
+    session.flush()
+    return job.id
 
 
 def _change(session: Session, number: int, worker: str, **values: object) -> bool:
@@ -202,6 +249,7 @@ def _state_of(job: Job) -> JobState:
         number=job.id,
         study_number=job.study_number,
         model=job.model,
+        series=job.series,
         state=job.state,
         slices_done=job.slices_done,
         slices=job.slices,

@@ -17,9 +17,10 @@ from web.history.columns import plain
 from web.history.database import Database
 from web.history.files import Arrived, StudyFiles
 from web.history.records import KeptStudy, Removed, SeriesFacts, StudyFacts, UnknownStudy, parse_date, parse_time
-from web.history.tables import LONG_STRING, LONGEST_SENTENCE, PERSON_NAME, UID, Patient, Series, Study
+from web.history.tables import LONG_STRING, LONGEST_SENTENCE, PERSON_NAME, UID, Job, Patient, Series, Study
 
 STRAY_SECONDS = 24 * 3600.0  # no upload takes as long: what is older was left by a process that died
+_KEEP_RESULTS = ("done", "running")  # a running job may be about to end with what it wrote
 _TRIES = 3  # two senders of a patient's first studies can meet once; then the patient is there
 
 
@@ -74,7 +75,7 @@ def keep_arrived(
 
 
 def delete_study(database: Database, files: StudyFiles, number: int) -> Removed:
-    """Delete a study for good: its files, its rows, and its patient where no other study is left.
+    """Delete a study for good: its files, its results, its rows, and its patient where no other study is left.
 
     Raises:
         UnknownStudy: where there is none of that number.
@@ -102,6 +103,7 @@ def delete_study(database: Database, files: StudyFiles, number: int) -> Removed:
         raise
     if aside is not None:
         files.remove(aside)
+    files.results.remove(content_hash, files.results.jobs(content_hash))
     database.forget_freed()
     return removed
 
@@ -140,7 +142,7 @@ def remove_strays(database: Database, files: StudyFiles, older_than_seconds: flo
                 strays += [aside] if aside is not None else []
     for folder in strays:
         files.remove(folder)
-    return len(strays)
+    return len(strays) + _remove_stray_results(database, files, older_than_seconds)
 
 
 def set_unread(database: Database, number: int, unread: bool) -> None:
@@ -154,6 +156,19 @@ def set_unread(database: Database, number: int, unread: bool) -> None:
         if study is None:
             raise UnknownStudy("This study is not in the history, or no longer.")
         study.unread = unread
+
+
+def _remove_stray_results(database: Database, files: StudyFiles, older_than_seconds: float) -> int:
+    """Remove results whose study is gone, or whose job did not end with them."""
+    removed = 0
+    for content_hash in files.results.hashes(older_than_seconds):
+        with database.reading() as session:
+            ended = select(Job.id).join(Study, Job.study_number == Study.id)
+            kept = set(session.scalars(ended.where(Study.content_hash == content_hash, Job.state.in_(_KEEP_RESULTS))))
+        strays = set(files.results.jobs(content_hash)) - kept
+        files.results.remove(content_hash, strays)
+        removed += len(strays)
+    return removed
 
 
 def _keep(

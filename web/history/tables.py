@@ -141,6 +141,7 @@ class Job(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_number: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"), index=True)
     model: Mapped[str] = mapped_column(String(LONG_STRING))
+    series: Mapped[str] = mapped_column(Text, server_default=text("''"))
     state: Mapped[str] = mapped_column(String(16), index=True)
     worker: Mapped[str] = mapped_column(String(64))
     slices_done: Mapped[int]

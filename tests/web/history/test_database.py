@@ -103,7 +103,7 @@ def test_processes_that_start_together_upgrade_once(database_url: str) -> None:
     assert ends == [("", 0)] * 3
     database = Database(parse_url(database_url))
     with database.reading() as session:
-        assert session.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0001"]
+        assert session.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
     database.close()
 
 

@@ -15,8 +15,11 @@ from web.history.jobs import (
     fail_job,
     finish_job,
     job_state,
-    last_jobs,
+    latest_done_job,
+    latest_job,
+    latest_jobs,
     mark_interrupted,
+    queue_first_job,
     queue_job,
     take_job,
     tell_progress,
@@ -167,8 +170,50 @@ def test_the_last_job_of_each_study_is_found(store: Store, keep: Callable[..., K
     cancel_job(store.database, queue_job(store.database, one, "reader"))
     again = queue_job(store.database, one, "unet")
     other = queue_job(store.database, two, "reader")
-    found = last_jobs(store.database, [one, two, three])
+    found = latest_jobs(store.database, [one, two, three])
     assert {number: (job.number, job.state) for number, job in found.items()} == {
         one: (again, "queued"), two: (other, "queued"),
     }  # fmt: skip
-    assert last_jobs(store.database, []) == {}
+    assert latest_jobs(store.database, []) == {}
+
+
+def test_a_job_knows_the_series_that_it_reads(store: Store, job: int) -> None:
+    picked = queue_job(store.database, 1, "reader", "1.2.840.3")
+    assert (job_state(store.database, job).series, job_state(store.database, picked).series) == ("", "1.2.840.3")
+
+
+def test_the_latest_job_and_the_latest_reading_of_a_study_are_known(store: Store, job: int) -> None:
+    database = store.database
+    assert latest_done_job(database, 1) is None
+    take_job(database, "a")
+    finish_job(database, job, "a", FACTS)
+    again = queue_job(database, 1, "unet")
+    assert (latest_job(database, 1).number, latest_job(database, 1).state) == (again, "queued")
+    assert latest_done_job(database, 1).number == job
+    assert latest_job(database, 4711) is None
+
+
+def test_a_study_that_is_sent_again_is_not_queued_again_unless_its_reading_failed(
+    store: Store, keep: Callable[..., KeptStudy]
+) -> None:
+    database, number = store.database, keep().number
+    first = queue_first_job(database, number, "reader")
+    assert queue_first_job(database, number, "reader") is None
+    take_job(database, "a")
+    assert queue_first_job(database, number, "reader") is None
+    fail_job(database, first, "a", "No.")
+    second = queue_first_job(database, number, "reader", "2")
+    assert job_state(database, second).series == "2"
+    take_job(database, "a")
+    finish_job(database, second, "a", FACTS)
+    assert queue_first_job(database, number, "reader") is None
+    with pytest.raises(UnknownStudy):
+        queue_first_job(database, 4711, "reader")
+
+
+def test_progress_says_what_is_done_until_the_job_ends(store: Store, job: int) -> None:
+    take_job(store.database, "a")
+    tell_progress(store.database, job, "a", 1, 30, "Opening the slices.")
+    assert job_state(store.database, job).message == "Opening the slices."
+    finish_job(store.database, job, "a", FACTS)
+    assert job_state(store.database, job).message == ""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hemoscope import labels, render
 from hemoscope.scan import BRAIN
 from web.access import require_study_access
-from web.studies import Outline, SliceOutline, Study, StudySource
+from web.studies.protocol import Outline, SliceOutline, Study, StudySource
 
 viewing = Blueprint("viewing", __name__, url_prefix="/studies/<key>")
 viewing.before_request(require_study_access)

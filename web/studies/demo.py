@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from web.engine import Engine
-from web.studies import HeldStudy, Study, UnknownStudy
+from web.studies.protocol import HeldStudy, Study, UnknownStudy
 
 SIDE_PX, SPACING_MM = 384, 0.6
 SLICES, SLICE_SPACING_MM = 60, 2.5
