@@ -53,9 +53,12 @@ def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture
-def url(make_app: Callable[..., Flask]) -> Iterator[str]:
+def url(make_app: Callable[..., Flask], request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a served application. A browser leaves its page first: an icon may still be on the way."""
     with served(make_app()) as address:
         yield address
+        if "browser" in request.fixturenames:
+            request.getfixturevalue("chromium").get("about:blank")
 
 
 @contextmanager

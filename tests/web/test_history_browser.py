@@ -1,6 +1,6 @@
 """The worklist and a patient's page in a real browser: filter, marks, deletion, growth, keyboard, a phone."""
 
-from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from tests.web.browsing import NEEDS_CHROMIUM, one, resize, served, wait
+from tests.web.browsing import NEEDS_CHROMIUM, one, resize, wait
 from tests.web.keeping import Add
 from web.history.opening import Store
 from web.history.worklist import Filter, worklist
@@ -21,16 +21,9 @@ Browser = webdriver.Chrome
 
 
 @pytest.fixture
-def url(history_app: Flask) -> Iterator[str]:
-    with served(history_app) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def left(browser: Browser, url: str) -> Iterator[None]:
-    """The page is left before its server stops: its icon may still be on the way."""
-    yield
-    browser.get("about:blank")
+def make_app(history_app: Flask) -> Any:
+    """What `url` serves."""
+    return lambda: history_app
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The viewer of a study in a real browser: mouse, keys, a phone, and what happens when a slice does not come."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +47,6 @@ def suspicious(app: Flask) -> list[int]:
 def make_app(app: Flask) -> Any:
     """What `url` serves."""
     return lambda: app
-
-
-@pytest.fixture(autouse=True)
-def left(browser: Browser, url: str) -> Iterator[None]:
-    """The page is left before its server stops: it fetches slices ahead."""
-    yield
-    browser.get("about:blank")
 
 
 def opened(browser: Browser, url: str, number: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 VIEWER = Path(__file__).parents[2] / "viewer"
-NODE = shutil.which("node") or shutil.which("node", path=str(Path(sys.executable).parent))
+NODE = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
 
 
 @pytest.mark.skipif(NODE is None, reason="no Node on this machine")

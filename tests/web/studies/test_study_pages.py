@@ -211,6 +211,6 @@ def test_a_study_that_was_not_read_has_no_results(client: FlaskClient, kept: str
 
 
 def test_pages_say_what_is_kept(client: FlaskClient, kept: str) -> None:
-    assert "Only studies that you send as a whole are kept" in client.get("/").text
+    for address in ("/", kept):
+        assert "Whole studies are kept on this server until somebody deletes them." in client.get(address).text
     assert "A study is kept on this server" in client.get("/").text
-    assert "This study is kept on this server until somebody deletes it." in client.get(kept).text
