@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hemoscope.labels import SUBTYPES
 
 Finding = Literal["hemorrhage", "none", "uncertain"]
+DecidedBy = Literal["scan", "slice"]
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,14 @@ class Findings:
         model: name of the weights folder.
         version: version of the weights.
         slices: one entry a slice, in the scan's order.
-        probabilities: the largest over the slices, by class; None for a class that is not assessed.
-        finding: the decision from the largest probability of `any`.
+        probabilities: of the scan by class; None for a class that is not assessed. By `decided_by` from the rule for
+            whole scans, or the largest over the slices.
+        finding: the decision from the scan's probability of `any`.
         area_px, area_mm2: sums over the slices; None for a model that gives no mask.
         timings: seconds.
         notes: what the reader does not know or the user should, in sentences.
+        decided_by: which of the model's rules gave probabilities and finding: that for whole scans (`scan`), or for a
+            few slices and models without one that for single slices (`slice`).
     """
 
     model: str
@@ -95,6 +99,7 @@ class Findings:
     area_mm2: float | None
     timings: Timings
     notes: tuple[str, ...]
+    decided_by: DecidedBy = "slice"
 
     @property
     def subtype_areas_px(self) -> dict[str, int] | None:

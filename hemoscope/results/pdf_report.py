@@ -26,7 +26,7 @@ CLEARLY = 0.7  # of a direction cosine: nearer to this axis than to any other
 ROW = 12.0  # points from line to line of a table
 FINDINGS = {"hemorrhage": "Hemorrhage", "none": "No hemorrhage found", "uncertain": "Uncertain"}
 BAND = (
-    "The probability is the largest of all slices. Uncertain means that it lies in the model's abstain band, between "
+    "The probability is that of the whole scan. Uncertain means that it lies in the model's abstain band, between "
     "the thresholds for no hemorrhage and for hemorrhage: the model does not decide, and a person must."
 )
 LEGEND = (
