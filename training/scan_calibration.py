@@ -82,12 +82,14 @@ def write_scan_rule(rule: ScanRule | None, folder: Path) -> None:
 
 
 def read_scan_rule(folder: Path) -> ScanRule | None:
-    """The rule for whole scans that an evaluation wrote; None where it wrote none.
+    """The rule for whole scans that an evaluation wrote; None where it found none, or is older than such rules.
 
     Raises:
-        BadWeights: if the file is missing or garbled.
+        BadWeights: if the file is garbled.
     """
     path = folder / SCAN_RULE_FILE
+    if not path.is_file():
+        return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return None if stored is None else ScanRule(**stored)

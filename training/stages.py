@@ -29,7 +29,7 @@ def train_rest(name: str, fold: Fold, data: Path, runs: Path) -> bool:
 def evaluate_rest(name: str, fold: int, data: Path, runs: Path) -> bool:
     """Judge a fold's network unless that was done since it was trained; say whether it was left to do."""
     run = run_folder(runs, name, fold)
-    if not any(older(run / made, run / NETWORK_FILE) for made in (METRICS_FILE, SCAN_RULE_FILE)):
+    if not older(run / METRICS_FILE, run / NETWORK_FILE):
         return False
     evaluate(name, [fold], data, runs)
     return True
