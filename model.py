@@ -262,14 +262,14 @@ def _decision(slices: int, suspicious: int, decided_by: DecidedBy) -> list[str]:
     if slices < 2:
         return []
     if decided_by == "slice":
-        return [f"Decided by the likeliest of {slices} slices with the rule for single slices."]
+        return [f"The scan was decided by the likeliest of its {slices} slices, with the rule for single slices."]
     said = [
-        f"Decided by the rule for whole scans, over all {slices} slices; each slice has the rule for single slices."
+        f"The scan was decided by the rule for whole scans, over {slices} slices; each slice by that for single ones."
     ]
     if suspicious:
         said.append(
-            f"By itself {suspicious} of them would not be called free of blood: look at them, though the scan as a "
-            "whole is; they are shown without a mask."
+            f"The scan as a whole was decided none, but by themselves not all slices were ({suspicious} of {slices}): "
+            "look at these. They are shown without a mask."
         )
     return said
 

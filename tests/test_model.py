@@ -119,7 +119,7 @@ def test_a_scan_is_read_by_hand(weights):
     assert (found.area_px, found.area_mm2) == (2048, 512)
     assert (found.model, found.version) == ("hand", "1.2.3")
     assert (found.slices[2].heat["any"] == 1).all()
-    assert found.notes == ("Decided by the likeliest of 3 slices with the rule for single slices.",)
+    assert found.notes == ("The scan was decided by the likeliest of its 3 slices, with the rule for single slices.",)
 
 
 # The graph says logits of -4, 8 * 128 / 255 - 4 = 0.016 and 8 * 230 / 255 - 4 = 3.216 for 0, 40 and 72 HU.
@@ -140,7 +140,7 @@ def test_three_slices_and_more_are_decided_by_the_rule_for_scans(weights, levels
     assert found.probabilities["any"] == pytest.approx(1 / (1 + exp(-any_logit)), abs=1e-3)
     assert found.probabilities["subdural"] == pytest.approx(1 / (1 + exp(2.5)), abs=1e-5)
     assert (found.finding, found.decided_by) == (finding, "scan")
-    assert found.notes[0].startswith(f"Decided by the rule for whole scans, over all {len(levels_hu)} slices")
+    assert found.notes[0].startswith(f"The scan was decided by the rule for whole scans, over {len(levels_hu)} slices")
 
 
 def test_a_scan_without_a_finding_has_no_mask_and_names_the_slices_that_are_suspicious(weights):
@@ -151,7 +151,7 @@ def test_a_scan_without_a_finding_has_no_mask_and_names_the_slices_that_are_susp
     assert (found.area_px, found.area_mm2) == (0, 0)
     assert not any(one.mask.any() for one in found.slices)
     assert found.slices[1].mask_probability.max() == pytest.approx(128 / 255)
-    assert found.notes[1].startswith("By itself 2 of them would not be called free of blood")
+    assert "by themselves not all slices were (2 of 4): look at these." in found.notes[1]
 
 
 @pytest.mark.parametrize("levels_hu", [(40,), (40, 40)])
