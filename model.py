@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hemoscope.errors import BadScan, BadWeights, UnknownModel
-from hemoscope.findings import Findings, SliceFindings, Timings
+from hemoscope.findings import DecidedBy, Findings, SliceFindings, Timings
 from hemoscope.graph import Network, open_graph
 from hemoscope.labels import ANY
 from hemoscope.manifest import (
@@ -31,6 +31,7 @@ from hemoscope.manifest import (
 )
 from hemoscope.postprocessing import contradictions, largest_probabilities, slice_findings
 from hemoscope.scan import Scan
+from hemoscope.scan_rule import FEWEST_SLICES, scan_probabilities, without_masks
 
 log = logging.getLogger(__name__)
 
@@ -67,18 +68,25 @@ class Reader(ABC):
         """
         if len(scan.hu) > SLICES_AT_MOST:
             raise BadScan(f"The scan has {len(scan.hu)} slices; at most {SLICES_AT_MOST} are read at once.")
-        slices, timings = [], Timings(0.0, 0.0, 0.0)
+        slices: list[SliceFindings] = []
+        timings = Timings(0.0, 0.0, 0.0)
         for index in range(len(scan.hu)):
             found, spent = self.read_slice(scan, index)
             slices.append(found)
             timings += spent
             if progress is not None:
                 progress(index + 1, len(scan.hu))
-        probabilities = largest_probabilities(slices)
-        finding = self.manifest.rule.decide(probabilities[ANY] or 0.0)
+        rule = self.manifest.scan_rule if len(slices) >= FEWEST_SLICES else None
+        probabilities = scan_probabilities(rule, slices) if rule else largest_probabilities(slices)
+        finding = (rule or self.manifest.rule).decide(probabilities[ANY] or 0.0)
+        suspicious = sum(one.finding != "none" for one in slices)
+        if finding == "none":
+            slices = without_masks(slices)
         areas_px = [one.area_px for one in slices if one.area_px is not None]
         areas_mm2 = [one.area_mm2 for one in slices if one.area_mm2 is not None]
+        decided_by: DecidedBy = "scan" if rule else "slice"
         notes = [*scan.notes, *_doubts(scan, self.manifest.gives_mask), *self.misfits(scan)]
+        notes += _decision(len(slices), suspicious if finding == "none" else 0, decided_by)
         if finding != "none":
             notes += contradictions(slices, probabilities)
         return Findings(
@@ -91,7 +99,8 @@ class Reader(ABC):
             area_mm2=sum(areas_mm2) if areas_mm2 else None,
             timings=timings,
             notes=tuple(dict.fromkeys(notes)),  # each sentence once
-            band=(self.manifest.rule.decision_low, self.manifest.rule.decision_high),
+            decided_by=decided_by,
+            band=self.manifest.band(decided_by),
         )
 
 
@@ -241,6 +250,29 @@ def _load_keras(path: Path) -> Reader:
             raise BadWeights(f"A .keras file needs the `train` extra ({error.name} is not installed).") from None
         return NetworkReader(manifest, network)
     raise BadWeights("A .keras file needs an installed hemoscope with its `train` extra.")
+
+
+def _decision(slices: int, suspicious: int, decided_by: DecidedBy) -> list[str]:
+    """Which rule decided, in sentences; of a single slice there is nothing to say.
+
+    Args:
+        slices: in the scan.
+        suspicious: of these, in a scan that was decided `none`.
+        decided_by: see `Findings`.
+    """
+    if slices < 2:
+        return []
+    if decided_by == "slice":
+        return [f"The scan was decided by the likeliest of its {slices} slices, with the rule for single slices."]
+    said = [
+        f"The scan was decided by the rule for whole scans, over {slices} slices; each slice by that for single ones."
+    ]
+    if suspicious:
+        said.append(
+            f"The scan as a whole was decided none, but by themselves not all slices were ({suspicious} of {slices}): "
+            "look at these. They are shown without a mask."
+        )
+    return said
 
 
 def _doubts(scan: Scan, gives_mask: bool) -> list[str]:

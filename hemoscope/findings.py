@@ -80,8 +80,9 @@ class Findings:
         model: name of the weights folder.
         version: version of the weights.
         slices: one entry a slice, in the scan's order.
-        probabilities: the largest over the slices, by class; None for a class that is not assessed.
-        finding: the decision from the largest probability of `any`.
+        probabilities: of the scan by class; None for a class that is not assessed. By `decided_by` from the rule for
+            whole scans, or the largest over the slices.
+        finding: the decision from the scan's probability of `any`.
         area_px, area_mm2: sums over the slices; None for a model that gives no mask.
         timings: seconds.
         notes: what the reader does not know or the user should, in sentences.

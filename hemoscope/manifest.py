@@ -8,15 +8,17 @@ compared; or an `EnsembleManifest`, and its members only after theirs has been. 
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from hemoscope.ensemble import Combination, Ensemble
 from hemoscope.errors import BadWeights
+from hemoscope.findings import DecidedBy
 from hemoscope.labels import CLASSES
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
+from hemoscope.scan_rule import ScanRule
 
 FILE = "manifest.json"
 TASKS = ("classification", "segmentation", "classification+segmentation")
@@ -77,6 +79,8 @@ class Manifest:
             None for a model that was trained on all patients.
         parameters: number of weights, of an ensemble all members together.
         licence, intended_use, limits: what it may and may not be used for.
+        scan_rule: how whole scans are decided; None for a model without such a rule. Manifests that were written
+            before there was one lack the key.
     """
 
     name: str
@@ -103,6 +107,7 @@ class Manifest:
     licence: str
     intended_use: str
     limits: tuple[str, ...]
+    scan_rule: ScanRule | None = field(default=None, kw_only=True)
 
     @property
     def gives_mask(self) -> bool:
@@ -120,6 +125,11 @@ class Manifest:
             mask_threshold=self.mask_threshold,
         )
 
+    def band(self, decided_by: DecidedBy) -> tuple[float, float]:
+        """The abstain band of the rule that decided: from its low end on uncertain, from its high end on hemorrhage."""
+        rule = self.scan_rule if decided_by == "scan" and self.scan_rule is not None else self.rule
+        return rule.decision_low, rule.decision_high
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary with every field."""
         return asdict(self)
@@ -131,14 +141,15 @@ class Manifest:
         Raises:
             BadWeights: for unknown or missing keys, or values that make no sense.
         """
-        known = {field.name for field in fields(cls)}
-        if set(stored) != known:
-            unknown, missing = sorted(set(stored) - known), sorted(known - set(stored))
+        known = {one.name for one in fields(cls)}
+        needed = {one.name for one in fields(cls) if one.default is MISSING}
+        unknown, missing = sorted(set(stored) - known), sorted(needed - set(stored))
+        if unknown or missing:
             raise BadWeights(f"The manifest has unknown keys {unknown} and lacks {missing}.")
         try:
-            for field in fields(cls):
-                if field.type in (str, int) and type(stored[field.name]) is not field.type:
-                    raise ValueError(f"{field.name} must be {field.type.__name__}, got {stored[field.name]!r}")
+            for one in fields(cls):
+                if one.type in (str, int) and type(stored[one.name]) is not one.type:
+                    raise ValueError(f"{one.name} must be {one.type.__name__}, got {stored[one.name]!r}")
             manifest = cls(**dict(stored) | cls._parsed(stored))
             manifest._check()
             return manifest
@@ -154,6 +165,7 @@ class Manifest:
             "training_data": tuple(TrainingData(**entry) for entry in stored["training_data"]),
             "metrics": tuple(Metric(**entry) for entry in stored["metrics"]),
             "limits": tuple(stored["limits"]),
+            "scan_rule": None if stored.get("scan_rule") is None else ScanRule(**stored["scan_rule"]),
         }
 
     def _check(self) -> None:

@@ -29,7 +29,7 @@ from tests.test_model import write_weights
 ROOT = Path(__file__).parent.parent
 BLOOD = 191  # grey in the window 40/80: 191 / 255 * 80 = 59.9 HU
 KEYS = ["path", "model", "version", "probabilities", "finding", "area_px", "area_mm2"]
-KEYS += ["subtype_areas_px", "seconds", "notes"]
+KEYS += ["subtype_areas_px", "seconds", "notes", "decided_by"]
 DRAWN = "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost."
 
 
@@ -87,6 +87,7 @@ def test_json_has_the_keys_of_the_contract(run, tmp_path: Path) -> None:
         "subtype_areas_px": None,
         "seconds": 0.875,
         "notes": [DRAWN],
+        "decided_by": "slice",
     }
 
 

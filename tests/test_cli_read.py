@@ -70,6 +70,7 @@ def test_json_says_the_reading_the_geometry_and_the_series(run, study: Path) -> 
             "subtype_areas_px",
             "seconds",
             "notes",
+            "decided_by",
             "measurements",
             "look_first",
             "geometry",

@@ -24,6 +24,7 @@ from hemoscope.manifest import (
 )
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Window
+from hemoscope.scan_rule import ScanRule
 
 GRAPH = b"a graph"
 MANIFEST = NetworkManifest(
@@ -62,6 +63,7 @@ MANIFEST = NetworkManifest(
     intended_use="Research.",
     limits=("Not a medical device.",),
 )
+SCANS = ScanRule(2, 1.5, -1.0, 0.125, 0.5, "By hand.")
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_the_rule_is_that_of_the_manifest():
     assert (rule.decision_low, rule.decision_high, rule.mask_threshold) == (0.25, 0.75, 0.5)
 
 
-@pytest.mark.parametrize("key", sorted(MANIFEST.to_dict()))
+@pytest.mark.parametrize("key", sorted(set(MANIFEST.to_dict()) - {"scan_rule"}))
 def test_a_missing_fact_is_named(folder, key):
     stored = MANIFEST.to_dict()
     del stored[key]
@@ -100,9 +102,37 @@ def test_a_missing_fact_is_named(folder, key):
         read_manifest(folder)
 
 
+def test_a_manifest_from_before_there_were_rules_for_scans_has_none(folder):
+    stored = MANIFEST.to_dict()
+    del stored["scan_rule"]
+    (folder / FILE).write_text(json.dumps(stored))
+    assert read_manifest(folder) == MANIFEST
+    assert read_manifest(folder).scan_rule is None
+
+
+def test_the_rule_for_scans_survives_the_file_of_networks_and_ensembles(folder):
+    assert read_manifest(write(folder, scan_rule=asdict(SCANS))) == replace(MANIFEST, scan_rule=SCANS)
+    ensemble = replace(ENSEMBLE, scan_rule=SCANS)
+    assert EnsembleManifest.from_dict(json.loads(json.dumps(ensemble.to_dict()))) == ensemble
+
+
+def test_the_abstain_band_is_that_of_the_rule_that_decided():
+    assert MANIFEST.band("slice") == MANIFEST.band("scan") == (0.25, 0.75)
+    assert replace(MANIFEST, scan_rule=SCANS).band("slice") == (0.25, 0.75)
+    assert replace(MANIFEST, scan_rule=SCANS).band("scan") == (0.125, 0.5)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"scan_rule": {}}, "cannot be read"),
+        ({"scan_rule": 3}, "cannot be read"),
+        ({"scan_rule": asdict(SCANS) | {"colour": "blue"}}, "cannot be read"),
+        ({"scan_rule": asdict(SCANS) | {"neighbours": 0}}, "neighbours must be 1 to 9"),
+        ({"scan_rule": asdict(SCANS) | {"neighbours": 1.0}}, "neighbours must be 1 to 9"),
+        ({"scan_rule": asdict(SCANS) | {"temperature": 0}}, "temperature"),
+        ({"scan_rule": asdict(SCANS) | {"decision_low": 0.6}}, "thresholds"),
+        ({"scan_rule": asdict(SCANS) | {"chosen": 1}}, "chosen must be str"),
         ({"colour": "blue"}, "unknown keys .'colour'."),
         ({"preprocess": MANIFEST.preprocess.to_dict() | {"gamma": 2}}, "unknown keys .'gamma'."),
         ({"preprocess": None}, "object of settings"),
@@ -230,7 +260,7 @@ def test_composition_and_cost_are_said_in_words():
     assert unmeasured.cost == "2 networks, 1,234 parameters together"
 
 
-@pytest.mark.parametrize("key", sorted(set(ENSEMBLE.to_dict()) - {"members"}))
+@pytest.mark.parametrize("key", sorted(set(ENSEMBLE.to_dict()) - {"members", "scan_rule"}))
 def test_a_missing_fact_of_an_ensemble_is_named(tmp_path, key):
     stored = ENSEMBLE.to_dict()
     del stored[key]

@@ -120,7 +120,47 @@ def test_a_scan_is_read_by_hand(weights):
     assert (found.area_px, found.area_mm2) == (2048, 512)
     assert (found.model, found.version) == ("hand", "1.2.3")
     assert (found.slices[2].heat["any"] == 1).all()
-    assert found.notes == ()
+    assert found.notes == ("The scan was decided by the likeliest of its 3 slices, with the rule for single slices.",)
+
+
+# The graph says logits of -4, 8 * 128 / 255 - 4 = 0.016 and 8 * 230 / 255 - 4 = 3.216 for 0, 40 and 72 HU.
+SCAN_RULE = {"neighbours": 1, "temperature": 2.0, "bias": -3.0, "decision_low": 0.3, "decision_high": 0.5, "chosen": ""}
+
+
+@pytest.mark.parametrize(
+    ("levels_hu", "any_logit", "finding"),
+    [
+        ((0, 40, 72), (3.216 - 3) / 2, "hemorrhage"),  # 0.53
+        ((0, 40, 70), (2.996 - 3) / 2, "uncertain"),  # 223 of 255: just below a half
+        ((0, 40, 40, 0), (0.016 - 3) / 2, "none"),  # 0.18
+    ],
+)
+def test_three_slices_and_more_are_decided_by_the_rule_for_scans(weights, levels_hu, any_logit, finding):
+    write_weights(weights, "whole", scan_rule=SCAN_RULE)
+    found = model.load("whole").read(scan_of(*levels_hu))
+    assert found.probabilities["any"] == pytest.approx(1 / (1 + exp(-any_logit)), abs=1e-3)
+    assert found.probabilities["subdural"] == pytest.approx(1 / (1 + exp(2.5)), abs=1e-5)
+    assert (found.finding, found.decided_by) == (finding, "scan")
+    assert found.notes[0].startswith(f"The scan was decided by the rule for whole scans, over {len(levels_hu)} slices")
+
+
+def test_a_scan_without_a_finding_has_no_mask_and_names_the_slices_that_are_suspicious(weights):
+    write_weights(weights, "whole", scan_rule=SCAN_RULE)
+    found = model.load("whole").read(scan_of(0, 40, 40, 0))
+    assert [one.finding for one in found.slices] == ["none", "uncertain", "uncertain", "none"]
+    assert [one.area_px for one in found.slices] == [0, 0, 0, 0]
+    assert (found.area_px, found.area_mm2) == (0, 0)
+    assert not any(one.mask.any() for one in found.slices)
+    assert found.slices[1].mask_probability.max() == pytest.approx(128 / 255)
+    assert "by themselves not all slices were (2 of 4): look at these." in found.notes[1]
+
+
+@pytest.mark.parametrize("levels_hu", [(40,), (40, 40)])
+def test_one_slice_and_two_are_decided_by_the_rule_for_slices(weights, levels_hu):
+    write_weights(weights, "whole", scan_rule=SCAN_RULE)
+    whole, plain = model.load("whole").read(scan_of(*levels_hu)), model.load("hand").read(scan_of(*levels_hu))
+    assert (whole.finding, whole.decided_by) == ("uncertain", "slice")
+    assert (whole.probabilities, whole.area_px, whole.notes) == (plain.probabilities, plain.area_px, plain.notes)
 
 
 def test_timings_are_measured_and_add_up(weights):
@@ -243,7 +283,7 @@ def test_a_slice_without_a_head_is_said_by_a_model_that_looks_for_one(weights):
     write_weights(weights, "cropped", preprocess=Preprocess(32, frame="head").to_dict())
     assert model.load("cropped").read(scan_of(40)).notes == ()
     notes = model.load("cropped").read(scan_of(40, -1000)).notes
-    assert notes == ("No head was found in slice 2: the whole image was read instead.",)
+    assert notes[0] == "No head was found in slice 2: the whole image was read instead."
 
 
 def test_a_header_without_spacing_gives_no_area_in_mm2_and_says_so(weights):
@@ -268,7 +308,7 @@ def test_a_network_without_a_mask_gives_classes_heat_and_no_area(weights):
     assert [(one.mask, one.mask_probability, one.area_px) for one in found.slices] == [(None,) * 3] * 2
     assert (found.area_px, found.area_mm2) == (None, None)
     assert (found.slices[1].heat["any"] == 1).all()
-    assert found.notes == ()  # of an area that it cannot give it need not speak
+    assert not any("area" in note for note in found.notes)  # of one that it cannot give it need not speak
 
 
 def test_a_picture_is_doubted_by_a_network_without_a_mask_too(weights):

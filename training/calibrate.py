@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,9 @@ STEPS = 100
 RULE_FILE = "rule.json"
 
 
-def fit_calibration(logits: NDArray[np.float32], labels: NDArray[np.float64]) -> tuple[float, tuple[float, ...]]:
+def fit_calibration(
+    logits: NDArray[np.floating[Any]], labels: NDArray[np.float64], scaled: bool = True
+) -> tuple[float, tuple[float, ...]]:
     """Temperature and biases that make sigmoid((logit + bias) / temperature) most likely.
 
     One temperature for all classes, one bias a class. The likelihood is convex in the slope (1 / temperature) and in
@@ -37,6 +40,7 @@ def fit_calibration(logits: NDArray[np.float32], labels: NDArray[np.float64]) ->
     Args:
         logits: (slices, classes), `any` first.
         labels: (slices, classes), 1, 0 or NaN (unknown: weighs nothing).
+        scaled: False keeps the temperature at 1: a handful of entries tells a bias at most.
 
     Returns:
         temperature, biases.
@@ -54,6 +58,7 @@ def fit_calibration(logits: NDArray[np.float32], labels: NDArray[np.float64]) ->
     pull /= PRIOR_SD**2
     start = np.eye(1, 1 + classes)[0]  # slope 1, offsets 0
     free = np.ones(1 + classes, np.bool_)
+    free[0] = scaled
     found = _newton(design, truth, pull, start, free)
     slope = float(np.clip(found[0], *SLOPE_RANGE))
     if slope != found[0]:  # convex: the best within the range lies on its edge

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemoscope.manifest import EnsembleManifest, Manifest, NetworkManifest
+from hemoscope.errors import BadData
+from hemoscope.manifest import EnsembleManifest, Manifest, Metric, NetworkManifest
 from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import Window
 from training.configs import TrainConfig
@@ -77,6 +78,7 @@ _CT_ICH_ONLY = (
     "Says whether and where there is blood, not of which subtype.",
 )
 
+_RULE_OF_FIGURES = "|---|---|---|---|---|---|---|"  # the line below the head of the card's table of figures
 _SAYS = {"logits": "the six classes", "mask": "a mask of the blood"}
 _LACKS = {
     "logits": "Says whether and where there is blood, not of which subtype.",
@@ -243,6 +245,7 @@ def write_card(folder: Path, manifest: NetworkManifest, trainings: Sequence[tupl
             else f"the training patients of fold {manifest.fold}, so no other fold can judge such a training"
         ),
         f"- Thresholds: {manifest.thresholds_chosen}",
+        *_scan_line(manifest),
         *_facts(manifest, f"python -m training.evaluate {manifest.name} --fold {fold_word(manifest.fold)}"),
     ]
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
@@ -260,10 +263,39 @@ def write_ensemble_card(folder: Path, manifest: EnsembleManifest) -> None:
         f"- Cost: {manifest.cost} (the networks alone, on one processor, median over the test slices)",
         f"- Made with: `{command}`",
         f"- Weights and thresholds: {manifest.thresholds_chosen}",
+        *_scan_line(manifest),
         "- The licence is the strictest of its members', by the order in `training/ensembles.py`",
         *_facts(manifest, command),
     ]
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def rewrite_card(text: str, before: Manifest, after: Manifest) -> str:
+    """A model card whose scan rule and figures are another's, and whose other lines stay as they are.
+
+    Args:
+        text: the card of `before`.
+        before, after: the same model; the latter with another rule for whole scans, other figures, or both.
+
+    Raises:
+        BadData: if the card does not say what `before` does.
+    """
+    lines = text.split("\n")
+    for one in (f"- Thresholds: {before.thresholds_chosen}", *_scan_line(before), *map(_row, before.metrics)):
+        if one not in lines:
+            raise BadData(f"The model card lacks a line of its manifest: {one}")
+    lines = [line for line in lines if line not in _scan_line(before)]
+    at = lines.index(f"- Thresholds: {before.thresholds_chosen}") + 1
+    lines[at:at] = _scan_line(after)
+    rows = set(map(_row, before.metrics))
+    lines = [line for line in lines if line not in rows]
+    first = lines.index(_RULE_OF_FIGURES) + 1
+    lines[first:first] = map(_row, after.metrics)
+    return "\n".join(lines)
+
+
+def _scan_line(manifest: Manifest) -> list[str]:
+    return [] if manifest.scan_rule is None else [f"- Whole scans: {manifest.scan_rule.chosen}"]
 
 
 def _head(manifest: Manifest) -> list[str]:
@@ -284,6 +316,14 @@ def _figures_head(manifest: Manifest) -> list[str]:
     return [f"## Figures on the test side of fold {manifest.fold}, on which it was not trained"]
 
 
+def _row(metric: Metric) -> str:
+    interval = "-" if metric.low is None or metric.high is None else f"{metric.low:.3f} to {metric.high:.3f}"
+    positives = "-" if metric.positives is None else metric.positives
+    return (
+        f"| {metric.set} | {metric.name} | {metric.value:.3f} | {interval} | {metric.n} | {positives} | {metric.note} |"
+    )
+
+
 def _facts(manifest: Manifest, command: str) -> list[str]:
     """Data, figures and limits; `command` made the figures."""
     return [
@@ -302,13 +342,8 @@ def _facts(manifest: Manifest, command: str) -> list[str]:
         f"`{command}`, {manifest.created}; 95 % intervals by bootstrap over patients.",
         "",
         "| set | figure | value | 95 % interval | n | positive | note |",
-        "|---|---|---|---|---|---|---|",
-        *(
-            f"| {m.set} | {m.name} | {m.value:.3f} | "
-            + ("-" if m.low is None or m.high is None else f"{m.low:.3f} to {m.high:.3f}")
-            + f" | {m.n} | {'-' if m.positives is None else m.positives} | {m.note} |"
-            for m in manifest.metrics
-        ),
+        _RULE_OF_FIGURES,
+        *map(_row, manifest.metrics),
         "",
         "## Limits",
         "",

@@ -3,10 +3,11 @@
     python -m training.evaluate NAME --data DIR --fold K [--fold K2 ...]
 
 In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these runs and the data. The validation side
-gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json`, `metrics.json`,
-`report.html` with `report/*.png`, and for each side `validation.csv`, `test.csv` and `.npz`. Several folds are pooled
-in `runs/NAME/pooled/`, each slice judged by the rule of its own fold; the `rule.json` there judges nobody: it is fitted
-on all these slices, for a network that is trained on all patients.
+gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json` for slices,
+`scan_rule.json` for whole scans, `metrics.json`, `report.html` with `report/*.png`, and for each side `validation.csv`,
+`test.csv` and `.npz`. Several folds are pooled in `runs/NAME/pooled/`, each slice and each scan judged by the rules of
+its own fold; the rules there judge nobody: they are fitted on all these slices, for a network that is trained on all
+patients.
 
 Pixel figures leave out slices whose blood lies unknown or only inside boxes.
 """
@@ -31,6 +32,7 @@ from training.folds import ALL, FILES, FOLDS, Fold, Folds, Split
 from training.predictions import Judged, Predictions, join, judge, predict, write_table
 from training.report import write_report
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
+from training.scan_calibration import fit_scan_rule, read_scan_rule, write_scan_rule
 
 METRICS_FILE, POOLED = "metrics.json", "pooled"
 
@@ -82,9 +84,11 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
     if len(folds) == 1:
         return run_folder(runs, name, folds[0])
     together, folder = join(judged), judged_folder(runs, name, None)
-    rule, sentence = fit_rule(together.predictions, out_of_fold_patients(folds))
+    whose = out_of_fold_patients(folds)
+    rule, sentence = fit_rule(together.predictions, whose)
     _write(name, tuple(folds), together, sentences, folder, log=None)
     write_rule(rule, sentence, folder)
+    write_scan_rule(fit_scan_rule(together.predictions, rule, whose), folder)
     return folder
 
 
@@ -135,7 +139,7 @@ def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) ->
 def judge_fold(
     name: str, fold: int, validation: Predictions, test: Predictions, run: Path, weighing: str = ""
 ) -> tuple[Judged, str]:
-    """Fit the rule on the validation side, judge the test side by it, and write all that into the run's folder.
+    """Fit the rules on the validation side, judge the test side by them, and write all that into the run's folder.
 
     Args:
         name, fold: of a training or an ensemble.
@@ -153,8 +157,9 @@ def judge_fold(
     sentence = f"{weighing} {fitting}".strip()
     write_rule(fitted, sentence, run)
     rule = read_rule(run)  # judged by what was stored, as serving is
+    write_scan_rule(fit_scan_rule(validation, rule, validation_patients(fold)), run)
     write_table(judge(validation, rule), run / "validation.csv")
-    judged = judge(test, rule)
+    judged = judge(test, rule, read_scan_rule(run))
     write_table(judged, run / "test.csv")
     _write(name, (fold,), judged, [sentence], run, log=run / "log.csv")
     return judged, sentence

@@ -2,8 +2,9 @@
 
     python -m training.export NAME --fold K --data DIR
 
-In: `runs/NAME/fold_K` with its `network.keras`, `rule.json` and `metrics.json` (see `training.evaluate`); with `--fold
-all` the network of `runs/NAME/fold_all`, and rule and figures of the folds' networks from `runs/NAME/pooled`. Out:
+In: `runs/NAME/fold_K` with its `network.keras`, `rule.json`, `scan_rule.json` and `metrics.json` (see
+`training.evaluate`); with `--fold all` the network of `runs/NAME/fold_all`, and rules and figures of the folds'
+networks from `runs/NAME/pooled`. Out:
 `weights/NAME/`: the ONNX graph, `manifest.json`, `README.md` (the model card), and `start.npz`, the weights for a
 training that starts from them. The graph is compared with Keras on real slices before anything is written.
 """
@@ -40,6 +41,7 @@ from training.datasets.sample import Sample
 from training.evaluate import METRICS_FILE, judged_folder, read_evaluation, read_split
 from training.folds import ALL, FILES, Fold, Folds, fold_option, fold_word
 from training.saved import NETWORK_FILE, START_FILE, load_network, older, read_config, read_preprocess, write_start
+from training.scan_calibration import read_scan_rule
 from training.train import steps_to, usable
 
 GRAPH = "network.onnx"
@@ -256,6 +258,7 @@ def _manifest(
             *card.limits,
             *preparation_limits(config.preprocess, learnt),
         ),
+        scan_rule=read_scan_rule(judged),
     )
 
 

@@ -32,9 +32,10 @@ from training.datasets.sample import BLOOD, IN_BOX, Sample
 from training.evaluate import METRICS_FILE, read_split
 from training.figures import parts
 from training.folds import FOLDS
-from training.predictions import FINDINGS, Judged, Predictions, judge
+from training.predictions import Judged, Predictions, judge
 from training.report import html_page
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_preprocess
+from training.scans import FINDINGS
 
 PAGE = "failures.html"
 COUNT = 24

@@ -29,14 +29,15 @@ from hemoscope.metrics import (
     roc_curve,
     specificity_at_sensitivity,
 )
-from training.predictions import BINS, FINDINGS, Judged
+from training.predictions import BINS, Judged
+from training.scans import FINDINGS, WHOLE_SCANS, Scans
 
 ALL = "all"
 FEW = 10  # positives; below it a figure says little, whatever its interval
 RESAMPLES = 1000
 SENSITIVITY = 0.95
-WHOLE_SCANS = 5  # slices a patient on average; below it a set shows single slices, and a patient's figure means nothing
 CURVE_POINTS = 200
+PER_PATIENT = "per patient"  # in the name of every figure that counts patients and not slices
 
 DECISIONS = ("sensitivity", "specificity", "precision", "f1", "accuracy")
 TITLES = {name: name for name in DECISIONS} | {"f1": "F1"}
@@ -81,7 +82,8 @@ def figures(judged: Judged, resamples: int = RESAMPLES) -> tuple[Metric, ...]:
         found += _class_figures(part, resamples)
         found += _decision_figures(part, resamples)
         if part.set != ALL:
-            found += _patient_figures(part, resamples)
+            scans = judged.scans
+            found += _patient_figures(part, resamples) if scans is None else scan_figures(scans, part.set, resamples)
             found += _pixel_figures(part, resamples)
             found += _subtype_figures(part, resamples)
     return tuple(found)
@@ -180,6 +182,33 @@ def _patient_figures(part: _Part, resamples: int) -> Iterator[Metric]:
         part.set, "AUC any per patient", auc, bleeds.astype(np.float64), highest, patients, resamples,
         note="the largest probability over a patient's slices; n is patients",
     )  # fmt: skip
+
+
+def scan_figures(scans: Scans, set_name: str, resamples: int = RESAMPLES) -> Iterator[Metric]:
+    """How well a set's whole scans are ranked and decided, patient by patient; nothing for a set without any."""
+    chosen = (scans.sources == set_name) & ~np.isnan(scans.labels[:, CLASSES.index(ANY)])
+    labels, groups = scans.labels[chosen, CLASSES.index(ANY)], scans.groups[chosen]
+    note = "by the rule for whole scans; n is patients"
+    yield from _ranked(
+        set_name, "AUC any per patient", auc, labels, scans.probabilities[chosen], groups, resamples, note
+    )
+    truth, findings = labels == 1, scans.findings[chosen]
+    for figure, lowest, suffix in (
+        ("sensitivity", 2, ""), ("sensitivity", 1, " at decision_low"),
+        ("specificity", 2, ""), ("specificity", 1, " at decision_low"),
+    ):  # fmt: skip
+
+        def statistic(true: NDArray[np.bool_], said: NDArray[np.bool_], figure: str = figure) -> float:
+            return float(getattr(Counts.of(true, said), figure))
+
+        columns, name = (truth, findings >= lowest), f"{figure} any per patient{suffix}"
+        yield from _measured(set_name, name, statistic, columns, groups, truth, resamples, note)
+
+    def share(_: NDArray[np.bool_], uncertain: NDArray[np.bool_]) -> float:
+        return float(uncertain.mean())
+
+    columns = (truth, findings == 1)
+    yield from _measured(set_name, "abstain share per patient", share, columns, groups, truth, resamples, note)
 
 
 def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:

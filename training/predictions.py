@@ -23,13 +23,14 @@ from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.metrics import Counts, ScoreHistogram
 from hemoscope.postprocessing import Rule, class_logits, subtype_map
 from hemoscope.preprocessing import Placement, Preprocess
+from hemoscope.scan_rule import ScanRule
 from training.datasets.sample import BLOOD, SUBTYPE_BITS, Sample
+from training.scans import FINDINGS, Scans, judge_scans
 
 log = logging.getLogger(__name__)
 
 BINS = 1024  # a power of two: a score and a threshold at a bin's edge compare as they do in serving, without rounding
 BATCH = 16
-FINDINGS = ("none", "uncertain", "hemorrhage")
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,14 @@ class Judged:
         findings: int8 (n,), places in FINDINGS.
         counts: int64 (m, 4), true and false positive, false and true negative pixels of the mask that is shown: at
             the mask threshold, and empty where the finding is `none`.
+        scans: what the rule for whole scans says of them; None without one.
     """
 
     predictions: Predictions
     probabilities: NDArray[np.float64]
     findings: NDArray[np.int8]
     counts: NDArray[np.int64]
+    scans: Scans | None = None
 
     def slice_counts(self) -> list[Counts]:
         """`counts`, one `Counts` a slice with known pixels."""
@@ -225,8 +228,11 @@ def _subtypes(
     return Subtypes(marked, pixels)
 
 
-def judge(predictions: Predictions, rule: Rule) -> Judged:
-    """What serving says with this rule, see `postprocessing.slice_findings`."""
+def judge(predictions: Predictions, rule: Rule, scan_rule: ScanRule | None = None) -> Judged:
+    """What serving says with these rules, see `postprocessing.slice_findings` and `scan_rule`.
+
+    The masks are those of single slices: serving empties them where a whole scan is decided `none`.
+    """
     probabilities = rule.probabilities(predictions.logits)
     assessed = probabilities[:, rule.classes.index(ANY)].tolist()
     findings = np.array([FINDINGS.index(rule.decide(probability)) for probability in assessed], np.int8)
@@ -235,11 +241,12 @@ def judge(predictions: Predictions, rule: Rule) -> Judged:
     shown = findings[predictions.pixel_slices] > 0
     found, wrong = positives[:, edge:].sum(1) * shown, negatives[:, edge:].sum(1) * shown
     counts = np.stack([found, wrong, positives.sum(1) - found, negatives.sum(1) - wrong], axis=1)
-    return Judged(predictions, probabilities, findings, counts)
+    scans = None if scan_rule is None else judge_scans(predictions, rule, scan_rule)
+    return Judged(predictions, probabilities, findings, counts, scans)
 
 
 def join(parts: Sequence[Judged]) -> Judged:
-    """Several folds' test sides as one, each judged by its own fold's rule."""
+    """Several folds' test sides as one, each judged by its own fold's rules; with scans where all folds have some."""
     offsets = np.cumsum([0] + [len(part.predictions.keys) for part in parts])
     sides = [part.predictions for part in parts]
     arrays = ("keys", "groups", "sources", "labels", "logits", "pixels")
@@ -254,7 +261,8 @@ def join(parts: Sequence[Judged]) -> Judged:
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("probabilities", "findings", "counts")
     }
-    return Judged(predictions, **own)
+    scans = [part.scans for part in parts if part.scans is not None]
+    return Judged(predictions, **own, scans=Scans.joined(scans) if len(scans) == len(parts) else None)
 
 
 def write_table(judged: Judged, path: Path) -> None:

@@ -121,6 +121,13 @@ def _model(manifest: NetworkManifest | EnsembleManifest) -> dict[str, object]:
         "summary": manifest.summary,
         "classes": list(manifest.classes),
         "decision": {"low": manifest.decision_low, "high": manifest.decision_high},
+        "scan_decision": None
+        if manifest.scan_rule is None
+        else {
+            "low": manifest.scan_rule.decision_low,
+            "high": manifest.scan_rule.decision_high,
+            "chosen": manifest.scan_rule.chosen,
+        },
         "thresholds_chosen": manifest.thresholds_chosen,
         "training_data": [asdict(entry) for entry in manifest.training_data],
         "metrics": [asdict(entry) for entry in manifest.metrics],

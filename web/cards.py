@@ -112,7 +112,7 @@ def card_of(result: Reading, most_pictures: int) -> Card:
         headline=HEADLINES[findings.finding],
         explanation=explanation(findings, manifest),
         bars=[Bar(name, _hex(name), findings.probabilities.get(name)) for name in labels.CLASSES],
-        band=(manifest.decision_low, manifest.decision_high),
+        band=manifest.band(findings.decided_by),
         area_px=findings.area_px,
         area_mm2=findings.area_mm2,
         shares=_shares(findings),
@@ -131,7 +131,7 @@ def json_uri(value: object) -> str:
 
 def explanation(findings: Findings, manifest: "Manifest") -> str:
     """What the decision means, in a sentence or two."""
-    low, high = percent(manifest.decision_low), percent(manifest.decision_high)
+    low, high = map(percent, manifest.band(findings.decided_by))
     if findings.finding == "hemorrhage":
         probability = percent(findings.probabilities[labels.ANY] or 0.0)
         return (

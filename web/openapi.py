@@ -139,7 +139,16 @@ def _schemas() -> Schema:
     return {
         "Results": _object({"results": {"type": "array", "items": {"oneOf": [_ref("Reading"), _ref("Failure")]}}}),
         "Reading": _object(
-            reading | area | {"seconds": {"type": "number", "minimum": 0}, "notes": {"type": "array", "items": TEXT}},
+            reading
+            | area
+            | {
+                "seconds": {"type": "number", "minimum": 0},
+                "notes": {"type": "array", "items": TEXT},
+                "decided_by": {
+                    "enum": ["scan", "slice"],
+                    "description": "Which of the model's rules gave `probabilities` and `finding`.",
+                },
+            },
             {"slices": {"type": "array", "items": _ref("Slice")}},
         ),
         "Failure": _object({"path": TEXT, "error": TEXT}),
@@ -164,6 +173,8 @@ def _model() -> Schema:
         | {
             "classes": {"type": "array", "items": {"enum": list(labels.CLASSES)}},
             "decision": _object({"low": PROBABILITY, "high": PROBABILITY}),
+            "scan_decision": _or_null(_object({"low": PROBABILITY, "high": PROBABILITY, "chosen": TEXT}))
+            | {"description": "Of whole scans. null: the model has no rule for them, its likeliest slice decides."},
             "training_data": {"type": "array", "items": _object(data)},
             "metrics": {"type": "array", "items": _object(metric | {"low": bound, "high": bound, "note": TEXT})},
             "limits": {"type": "array", "items": TEXT},

@@ -21,7 +21,8 @@ def record(path: str, findings: Findings) -> dict[str, object]:
         `path`, `model`, `version`, `probabilities` (all six classes, 0..1 with six decimals, null for a class that the
         model does not assess), `finding`, `area_px` (null where the model gives no mask), `area_mm2` (null also where
         the pixel spacing is unknown), `subtype_areas_px` (the mask's pixels by subtype, null where the model does not
-        tell them apart by pixel), `seconds`, `notes` (what the reader does not know of the input, in sentences).
+        tell them apart by pixel), `seconds`, `notes` (what the reader does not know of the input, in sentences),
+        `decided_by` (`scan` or `slice`: which of the model's rules gave probabilities and finding).
     """
     return {
         "path": path,
@@ -34,6 +35,7 @@ def record(path: str, findings: Findings) -> dict[str, object]:
         "subtype_areas_px": findings.subtype_areas_px,
         "seconds": _rounded(findings.timings.total, 4),
         "notes": list(findings.notes),
+        "decided_by": findings.decided_by,
     }
 
 

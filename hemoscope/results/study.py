@@ -63,7 +63,10 @@ def candidate_record(candidate: Candidate) -> dict[str, object]:
 
 
 def look_first(findings: Findings) -> list[int]:
-    """The places in the scan, from 0, with the likeliest blood: at most five, and none whose finding is `none`."""
+    """The places in the scan, from 0, with the likeliest blood: at most five, and none whose finding is `none`.
+
+    What the whole scan was decided does not matter: one without a finding can have slices that deserve a look.
+    """
     suspicious = [index for index, one in enumerate(findings.slices) if one.finding != "none"]
     return sorted(suspicious, key=lambda index: -(findings.slices[index].probabilities[ANY] or 0.0))[:LOOK_FIRST]
 

@@ -42,6 +42,7 @@ def test_record_is_the_stable_object():
         "subtype_areas_px": None,
         "seconds": 0.024,
         "notes": ["A note."],
+        "decided_by": "slice",
     }
     made = record("scans/one.dcm", findings())
     assert made == expected

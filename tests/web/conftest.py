@@ -63,11 +63,13 @@ def manifest(name: str, classes: tuple[str, ...]) -> SimpleNamespace:
         created="2020-01-02",
         parameters=1234567,
         fold=0,
+        scan_rule=None,
+        band=lambda decided_by: (0.25, 0.625),
     )
 
 
 def ensemble_manifest(name: str, members: tuple[str, ...]) -> EnsembleManifest:
-    facts = {key: value for key, value in vars(manifest(name, CLASSES)).items() if key != "sha256"}
+    facts = {key: value for key, value in vars(manifest(name, CLASSES)).items() if key not in ("sha256", "band")}
     return EnsembleManifest(
         **facts,
         temperature=1.0,

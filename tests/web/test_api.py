@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import dicom_slices, make_phantom
+from hemoscope.scan_rule import ScanRule
 from tests.web.conftest import ensemble_manifest, grey_png
 from web import pictures
 
@@ -63,6 +64,19 @@ def test_one_slice_gives_the_record_of_the_command_line(client: FlaskClient, che
         "notes": [
             "The file is a picture: its grey values were read as the window 40/80 HU, and what lay outside is lost."
         ],
+        "decided_by": "slice",
+    }
+
+
+def test_the_band_of_whole_scans_stands_beside_that_of_slices(client: FlaskClient, check: Any, models: Any) -> None:
+    models.readers["reader"].manifest.scan_rule = ScanRule(1, 1.0, -1.0, 0.125, 0.5, "By hand.")
+    decisions = {
+        one["name"]: (one["decision"], one["scan_decision"]) for one in check(client.get("/api/v1/models"))["models"]
+    }
+    slices = {"low": 0.25, "high": 0.625}
+    assert decisions == {
+        "unet": (slices, None),
+        "reader": (slices, {"low": 0.125, "high": 0.5, "chosen": "By hand."}),
     }
 
 

@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from hemoscope import render
 from hemoscope.phantom import Bleed, dicom_slices, make_phantom
+from hemoscope.scan_rule import ScanRule
 from tests.web.conftest import ensemble_manifest, grey_png
 from web.cards import card_of, percent
 from web.engine import Reading
@@ -185,6 +186,24 @@ def test_uncertain_band_is_explained(client: FlaskClient, models: Any, blood_png
     assert "Uncertain</p>" in page
     assert "between 25\N{NO-BREAK SPACE}% and 62\N{NO-BREAK SPACE}%" in page
     assert "neither a yes nor a no" in page
+
+
+def test_the_band_that_is_explained_is_that_of_the_rule_that_decided(
+    client: FlaskClient, models: Any, blood_png: bytes
+) -> None:
+    reader = models.readers["reader"]
+    read = reader.read
+    reader.manifest.band = lambda decided_by: {"scan": (0.125, 0.5), "slice": (0.25, 0.625)}[decided_by]
+    reader.read = lambda scan: dataclasses.replace(read(scan), finding="uncertain", decided_by="scan")
+    page = post(client, (blood_png, "a.png")).text
+    assert "between 12\N{NO-BREAK SPACE}% and 50\N{NO-BREAK SPACE}%" in page
+
+
+def test_a_model_states_how_it_decides_whole_scans(client: FlaskClient, models: Any) -> None:
+    assert "Decides scans" not in client.get("/models").text
+    models.readers["reader"].manifest.scan_rule = ScanRule(1, 1.0, -1.0, 0.125, 0.5, "Chosen by hand.")
+    page = client.get("/models").text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "<dt>Decides scans</dt><dd>none below 12 %, hemorrhage from 50 %, uncertain between. Chosen by hand." in page
 
 
 def test_chosen_window_gives_other_hounsfield_units(client: FlaskClient, clear_png: bytes) -> None:
