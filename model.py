@@ -10,6 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class Reader(ABC):
         timings = Timings(0.0, 0.0, 0.0)
         for index in range(len(scan.hu)):
             found, spent = self.read_slice(scan, index)
-            slices.append(found)
+            slices.append(replace(found, mask_probability=None))  # a megabyte a slice, and the mask is made
             timings += spent
             if progress is not None:
                 progress(index + 1, len(scan.hu))

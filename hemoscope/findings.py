@@ -27,7 +27,7 @@ class SliceFindings:
         mask: bool (rows, columns) on the scan's own grid: where the blood is. Empty where the finding is `none`; None
             for a model that gives no mask (a classifier).
         mask_probability: float32 (rows, columns), 0..1: the pixel probabilities before the threshold; None without a
-            mask.
+            mask, and in the reading of a whole scan, where they would take four times the memory of the masks.
         heat: Grad-CAM by class, each float32 (rows, columns), 0..1 relative to its own largest value, of an ensemble
             the mean of its members' maps; empty for models without a class head.
         area_px: pixels in the mask; None without a mask.

@@ -137,7 +137,8 @@ def ruled_findings(
     finding = rule.decide(assessed[ANY])
     mask = None if mask_probability is None else mask_probability >= rule.mask_threshold
     if mask is not None and finding == "none":
-        mask = np.zeros_like(mask)  # a mask without a finding would contradict it
+        # A mask without a finding would contradict it. `zeros_like` would take memory at once, `zeros` does not.
+        mask = np.zeros(mask.shape, bool)
     return SliceFindings(
         probabilities={name: assessed.get(name) for name in CLASSES},
         finding=finding,

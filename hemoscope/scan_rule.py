@@ -104,7 +104,7 @@ def without_masks(slices: Sequence[SliceFindings]) -> list[SliceFindings]:
         if one.mask is None or not one.mask.any()
         else replace(
             one,
-            mask=np.zeros_like(one.mask),
+            mask=np.zeros(one.mask.shape, bool),
             area_px=0,
             area_mm2=None if one.area_mm2 is None else 0.0,
             subtype_map=None if one.subtype_map is None else np.zeros_like(one.subtype_map),

@@ -50,7 +50,7 @@ def segmentation(sources: Sources, blood: Blood, provenance: Provenance) -> byte
     if not names:
         raise BadScan("No blood was found: a DICOM segmentation would have no segment.")
     _refuse_unknown_planes(sources)
-    digest = hashlib.sha256(blood.labels.tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(blood.labels).data).hexdigest()
     parts = ("segmentation", *sources.place, digest)
     with quiet():
         made = highdicom.seg.Segmentation(

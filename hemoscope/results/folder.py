@@ -61,11 +61,7 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     (folder / PAGE).write_bytes(pdf_report(volume, findings, measured, made, notes))
-    on_scan = Blood.of(findings)
-    if on_scan is None:
-        missing = [f"{findings.model} gives no mask: {SEGMENTATION}, {CAPTURES} and {MASK} are not written."]
-    else:
-        missing = _write_nifti(folder, on_scan, volume)
+    missing = _write_nifti(folder, volume, findings)
     if volume.slices[0].kind != "dicom":
         return [*missing, f"The study is no DICOM: {SEGMENTATION}, {REPORT} and {CAPTURES} are not written."]
     try:
@@ -75,7 +71,10 @@ def write_results(
     return missing + _write_dicom(folder, sources, volume, findings, measured, made)
 
 
-def _write_nifti(folder: Path, blood: Blood, volume: Volume) -> list[str]:
+def _write_nifti(folder: Path, volume: Volume, findings: Findings) -> list[str]:
+    blood = Blood.of(findings)
+    if blood is None:
+        return [f"{findings.model} gives no mask: {SEGMENTATION}, {CAPTURES} and {MASK} are not written."]
     try:
         (folder / MASK).write_bytes(nifti_mask(blood.labels, volume.scan))
     except BadScan as error:

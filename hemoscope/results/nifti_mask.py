@@ -10,6 +10,7 @@ where each plane has the mask of the nearest slice.
 """
 
 import gzip
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,18 @@ def nifti_mask(labels: NDArray[np.uint8], scan: Scan) -> bytes:
     chosen, step_mm = _even_planes(positions_mm) if len(order) > 1 else ([0], _single_step(scan))
     affine = _affine(scan, positions_mm[0], step_mm)
     nifti: Any = nibabel.Nifti1Image  # its methods have no types
-    image = nifti(labels[order][chosen].transpose(2, 1, 0), affine)
+    planes = order[chosen]
+    in_order = np.array_equal(planes, np.arange(len(labels)))  # then no copy is needed, a byte a pixel
+    image = nifti((labels if in_order else labels[planes]).transpose(2, 1, 0), affine)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = b"Hemoscope: blood. Research use, not a medical device"
     image.set_sform(affine, code="scanner")
     # A quaternion holds no shear: a tilted stack has the affine alone.
     image.set_qform(affine, code="unknown" if _is_sheared(affine) else "scanner")
-    data: bytes = gzip.compress(image.to_bytes(), mtime=0)
-    return data
+    packed = BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream:  # plane by plane: no copy of the whole
+        image.to_stream(stream)
+    return packed.getvalue()
 
 
 def _along_the_normal(scan: Scan) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

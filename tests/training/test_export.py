@@ -103,7 +103,7 @@ def test_serving_reads_what_was_exported(trained: Path, monkeypatch: pytest.Monk
     scan = load_samples(trained / "data", ["ct_ich"])[0].scan()
     tensor = manifest.preprocess.tensor(scan, 0)[0][None]
     keras_mask = keras.saving.load_model(trained / "runs/two_branch/fold_0/network.keras")(tensor)["mask"]
-    found = model.load("two_branch").read(scan).slices[0]
+    found = model.load("two_branch").read_slice(scan, 0)[0]
     assert found.mask_probability == pytest.approx(np.asarray(keras_mask)[0, :, :, 0], abs=5e-3)
     assert found.probabilities["epidural"] is None
 
@@ -165,7 +165,7 @@ def test_a_network_of_all_patients_ships_with_the_rule_and_the_figures_of_the_po
     scan = load_samples(pooled / "data", ["ct_ich"])[0].scan()
     tensor = manifest.preprocess.tensor(scan, 0)[0][None]
     on_all = keras.saving.load_model(pooled / "runs/two_branch/fold_all/network.keras")(tensor)["mask"]
-    found = model.load("two_branch").read(scan).slices[0]
+    found = model.load("two_branch").read_slice(scan, 0)[0]
     assert found.mask_probability == pytest.approx(np.asarray(on_all)[0, :, :, 0], abs=5e-3)
 
 
