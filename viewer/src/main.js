@@ -60,7 +60,7 @@ class Viewer {
     this.#active = 0;
     this.#root.querySelector('[data-panes]').scrollIntoView({ block: 'nearest' });
     await this.#pane.show(Number(link.dataset.jump));
-    this.#say(`Slice ${this.#pane.number} is shown.`);
+    this.#pane.find('[data-strip]').focus({ preventScroll: true }); // which tells the slice, and takes the arrows
   }
 
   #actions() {
@@ -152,8 +152,8 @@ class Viewer {
     const [study, prior] = this.#panes.map((pane) => pane.study);
     const placed = [study, prior].every((one) => !Number.isNaN(one.heightMm(1)));
     const shift = placed ? Math.abs(this.#shift(study, prior)) : 0;
-    const how = !placed ? 'linked by number' : shift ? `linked by the shape of the head, ${shift} mm off` : 'linked by height';
-    this.#panes[1].find('[data-title-of]').textContent = `${prior.outline.title}, ${how}`;
+    const how = !placed ? 'Linked by number' : shift ? `Linked by the shape of the head, ${shift} mm apart` : 'Linked by height';
+    this.#panes[1].find('[data-linked]').textContent = how;
   }
 
   #say(text) { this.#root.querySelector('[data-said]').textContent = text; }

@@ -95,6 +95,7 @@ class StudyFacts:
     bars: tuple[Bar, ...]
     band: tuple[float, float]
     look_first: tuple[Place, ...]
+    blood: str
     volume: str
     by_subtype: tuple[Amount, ...]
     lesions: tuple[LesionRow, ...]
@@ -122,6 +123,7 @@ def facts_of(row: "Row", study: "StoredStudy", change: "Change") -> StudyFacts:
         bars=tuple(Bar(name, colour_of(name), said.probabilities[name]) for name in CLASSES),
         band=study.band,
         look_first=tuple(_place(said, outline, index) for index in said.look_first),
+        blood="" if said.total is None else f"Blood {amount(said.total)}",
         volume=said.volume_unknown if said.total is None else amount(said.total),
         by_subtype=tuple(_amounts(said)),
         lesions=tuple(_lesion_row(number, one, said, outline) for number, one in enumerate(said.lesions, 1)),
