@@ -1,4 +1,4 @@
-"""The page of a kept study in a real browser: the viewer with its facts, the prior beside it, and what is downloaded."""
+"""The page of a kept study in a real browser: the viewer with its facts, the prior, and what is downloaded."""
 
 import io
 import json
@@ -99,7 +99,8 @@ def pixels(browser: Browser, colour: list[int]) -> int:
     const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
     let count = 0;
     for (let place = 0; place < data.length; place += 4) {
-      if (data[place + 3] > 200 && [0, 1, 2].every((part) => Math.abs(data[place + part] - arguments[0][part]) < 12)) count++;
+      const near = [0, 1, 2].every((part) => Math.abs(data[place + part] - arguments[0][part]) < 12);
+      if (near && data[place + 3] > 200) count++;
     }
     return count;"""
     count: int = browser.execute_script(script, colour)
@@ -291,9 +292,7 @@ def test_a_wrong_file_is_told_and_nothing_is_lost(browser: Browser, place: Any, 
     assert study(place.store.database, 2).row.read is not None
 
 
-def test_a_running_reading_outlives_a_reload_and_can_be_cancelled(
-    browser: Browser, place: Any, tmp_path: Path
-) -> None:
+def test_a_running_reading_outlives_a_reload_and_can_be_cancelled(browser: Browser, place: Any, tmp_path: Path) -> None:
     reader, go_on = place.models.readers["reader"], threading.Event()
     read = reader.read
 
