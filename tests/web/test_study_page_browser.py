@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from selenium import webdriver
@@ -21,6 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from werkzeug.serving import make_server
 
 from app import create_app
+from tests.studies.series import zipped
 from tests.web.browsing import NEEDS_CHROMIUM, QuietHandler, one, resize, wait
 from tests.web.conftest import FakeModels
 from tests.web.study_pages import SLICES, BleedReader, head
@@ -280,10 +282,50 @@ def choose(browser: Browser, place: Any, tmp_path: Path, name: str, data: bytes)
     one(browser, ".sending button.primary").click()
 
 
+def test_a_tilted_study_under_shuffled_names_opens_in_order(
+    browser: Browser, place: Any, tmp_path: Path, data_folder: Path
+) -> None:
+    files = sorted(file for file in (data_folder / "dicom" / "ge_head_tilt").rglob("*") if file.is_file())
+    order = np.random.default_rng(5).permutation(len(files))
+    archive = zipped({f"IM{name:04}": files[number].read_bytes() for name, number in enumerate(order)})
+    choose(browser, place, tmp_path, "tilt.zip", archive)
+    number = wait(browser, lambda page: re.findall(r"/studies/(\d+)/", one(page, "main").get_attribute("innerHTML")))[0]
+    assert place.worker.work()
+    browser.get(f"{place.url}/studies/{number}/?slice=28")
+    wait(browser, lambda _: numbers(browser) == ["28 / 28"])
+    said = one(browser, "#geometry + dl").text.replace("\n", " ")
+    assert "Slices 28" in said
+    assert "Spacing 4.22, 1.14, 7.38 mm, changing" in said
+    assert "Tilt +18.5°" in said
+    with urllib.request.urlopen(f"{place.url}/studies/{number}/study.json") as answer:
+        heights = [one["position_mm"][2] for one in json.load(answer)["slices"]]
+    assert heights == sorted(heights)
+
+
+def test_slices_follow_the_wheel_within_a_moment(browser: Browser, place: Any) -> None:
+    """A hundred steps there and back again: a twentieth of a second each leaves room for a busy machine."""
+    opened(browser, place, 1)
+    press(browser, Keys.END)
+    shows(browser, SLICES)
+    script = """
+    const done = arguments[0];
+    const shown = document.querySelector('[data-number]');
+    const frame = () => new Promise(requestAnimationFrame);
+    (async () => {
+      const began = performance.now();
+      for (let step = 0; step < 100; step++) {
+        const down = Math.floor(step / 10) % 2;
+        const before = shown.textContent;
+        document.body.dispatchEvent(new KeyboardEvent('keydown', { key: down ? 'ArrowDown' : 'ArrowUp', bubbles: true }));
+        while (shown.textContent === before) await frame();
+      }
+      done((performance.now() - began) / 100);
+    })();"""
+    assert browser.execute_async_script(script) < 50
+
+
 @pytest.mark.parametrize("name", ["letter.txt", "letters.zip"])
 def test_a_wrong_file_is_told_and_nothing_is_lost(browser: Browser, place: Any, tmp_path: Path, name: str) -> None:
-    from tests.studies.series import zipped
-
     data = b"Dear colleague, " * 50
     choose(browser, place, tmp_path, name, zipped({"letter.txt": data}) if name.endswith("zip") else data)
     alert = wait(browser, lambda page: one(page, "main .alert"))
