@@ -5,6 +5,7 @@ columns), RGB (rows, columns, 3) or RGBA (rows, columns, 4), and PNG bytes. Blen
 layers are for the browser, which stacks them over the grey slice.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -20,6 +21,11 @@ Picture = NDArray[np.uint8]
 
 CONTOUR_SIGMA_PX = 1.0  # smooths the staircase of the pixel grid, well below a lesion's size
 THICKNESS_SHARE = 1 / 300  # of the longer side: about 1.7 px on 512 x 512
+
+# The lines of a midline shift; neither is a colour of blood. They are drawn in the same colours by the viewer.
+IDEAL_LINE: Colour = (255, 255, 255)
+FOUND_LINE: Colour = (102, 255, 102)
+_SUBPIXEL_BITS = 4
 
 
 def grey(hu: NDArray[np.float32], window: Window) -> Picture:
@@ -63,6 +69,20 @@ def contour(picture: Picture, mask: NDArray[np.bool_], colour: Colour, thickness
         thickness: of the line in pixels; by default 1/300 of the longer side, at least 1.
     """
     return _blended(picture, np.array(colour, np.float32), _outline(mask, thickness))
+
+
+def line(picture: Picture, places_px: Sequence[tuple[float, float]], colour: Colour) -> Picture:
+    """Draw a line through places over a picture, grey or RGB.
+
+    Args:
+        places_px: (row, column), 0 at the centre of the first pixel.
+    """
+    # OpenCV counts columns before rows, and takes fixed-point numbers.
+    points = np.rint(np.array(places_px, np.float64)[:, ::-1] * 2**_SUBPIXEL_BITS).astype(np.int32)
+    thickness = max(1, round(max(picture.shape[:2]) * THICKNESS_SHARE / 2))
+    drawn: Picture = _rgb(picture).copy()
+    cv2.polylines(drawn, [points.reshape(-1, 1, 2)], False, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return drawn
 
 
 def heat_map(picture: Picture, heat: NDArray[np.float32], opacity: float) -> Picture:

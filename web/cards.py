@@ -111,7 +111,7 @@ def card_of(result: Reading, most_pictures: int) -> Card:
         finding=findings.finding,
         headline=HEADLINES[findings.finding],
         explanation=explanation(findings, manifest),
-        bars=[Bar(name, _hex(name), findings.probabilities.get(name)) for name in labels.CLASSES],
+        bars=[Bar(name, colour_of(name), findings.probabilities.get(name)) for name in labels.CLASSES],
         band=manifest.band(findings.decided_by),
         area_px=findings.area_px,
         area_mm2=findings.area_mm2,
@@ -131,14 +131,25 @@ def json_uri(value: object) -> str:
 
 def explanation(findings: Findings, manifest: "Manifest") -> str:
     """What the decision means, in a sentence or two."""
-    low, high = map(percent, manifest.band(findings.decided_by))
-    if findings.finding == "hemorrhage":
-        probability = percent(findings.probabilities[labels.ANY] or 0.0)
+    probability = findings.probabilities[labels.ANY] or 0.0
+    return explained(findings.finding, probability, manifest.band(findings.decided_by))
+
+
+def explained(finding: Finding, probability: float, band: tuple[float, float]) -> str:
+    """What a finding means.
+
+    Args:
+        finding: the decision.
+        probability: of any hemorrhage.
+        band: in which the model does not decide.
+    """
+    low, high = map(percent, band)
+    if finding == "hemorrhage":
         return (
-            f"The probability of any hemorrhage, {probability}, reaches the {high} from which this model decides for "
-            "hemorrhage."
+            f"The probability of any hemorrhage, {percent(probability)}, reaches the {high} from which this model "
+            "decides for hemorrhage."
         )
-    if findings.finding == "none":
+    if finding == "none":
         return f"The probability of any hemorrhage is below {low}. That does not rule a hemorrhage out."
     return (
         f"The probability of any hemorrhage lies between {low} and {high}. There the model gives no answer: read it as "
@@ -178,7 +189,7 @@ def _slice_view(scan: Scan, found: SliceFindings, index: int, drawn_px: int) -> 
 def _shares(findings: Findings) -> list[Bar]:
     areas = findings.subtype_areas_px or {}
     total = sum(areas.values())
-    return [Bar(name, _hex(name), area / total) for name, area in areas.items() if area]
+    return [Bar(name, colour_of(name), area / total) for name, area in areas.items() if area]
 
 
 def _numbers(found: SliceFindings, index: int) -> SliceNumbers:
@@ -204,5 +215,6 @@ def _unknown(scan: Scan, findings: Findings, shown: int) -> list[str]:
     return sentences
 
 
-def _hex(name: str) -> str:
+def colour_of(name: str) -> str:
+    """The colour of a class as style sheets write it."""
     return "#{:02x}{:02x}{:02x}".format(*labels.COLOURS[name])

@@ -4,6 +4,7 @@ import { cache, init as initCore, RenderingEngine, Settings, setUseCPURendering 
 import { init as initTools } from '@cornerstonejs/tools';
 import { registerImages } from './images.js';
 import { listenToKeys } from './keys.js';
+import { shiftMm } from './match.js';
 import { Pane } from './pane.js';
 import { openStudy } from './study.js';
 import { chooseTool, makeTools } from './tools.js';
@@ -15,7 +16,8 @@ class Viewer {
   #root;
   #group = makeTools();
   #engine = new RenderingEngine('viewer');
-  #look = { opacity: 0.45, contour: true, heat: false };
+  #look = { opacity: 0.45, contour: true, heat: false, midline: true };
+  #shifts = new Map(); // [from, to] of two studies' keys: what to add to a height
   #panes = [];
   #active = 0;
   #sizes = new ResizeObserver(() => this.#engine.resize(true, false));
@@ -25,6 +27,7 @@ class Viewer {
     const actions = this.#actions();
     root.addEventListener('click', ({ target }) => actions[target.closest('[data-act]')?.dataset.act]?.());
     listenToKeys((name) => actions[name]?.());
+    document.addEventListener('click', (event) => this.#followLink(event));
     root.querySelector('[data-opacity]').addEventListener('input', ({ target }) => this.#setOpacity(target.value / 100));
     this.#choose(matchMedia('(pointer: coarse)').matches ? 'scroll' : 'window');
   }
@@ -49,6 +52,17 @@ class Viewer {
     await pane.open(beginning(study), window);
   }
 
+  // A link to a slice goes there in the viewer; with a key held it is the browser's.
+  async #followLink(event) {
+    const link = event.target.closest('a[data-jump]');
+    if (!link || !this.#panes.length || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    this.#active = 0;
+    this.#root.querySelector('[data-panes]').scrollIntoView({ block: 'nearest' });
+    await this.#pane.show(Number(link.dataset.jump));
+    this.#pane.find('[data-strip]').focus({ preventScroll: true }); // which tells the slice, and takes the arrows
+  }
+
   #actions() {
     const all = (act) => () => this.#panes.forEach(act);
     return {
@@ -61,7 +75,7 @@ class Viewer {
       'flip-vertical': all((pane) => pane.flip('flipVertical')),
       mask: () => this.#setOpacity(this.#look.opacity ? 0 : 0.45),
       fainter: () => this.#setOpacity(this.#look.opacity - 0.1), stronger: () => this.#setOpacity(this.#look.opacity + 0.1),
-      contour: () => this.#toggle('contour'), heat: () => this.#toggle('heat'),
+      contour: () => this.#toggle('contour'), heat: () => this.#toggle('heat'), midline: () => this.#toggle('midline'),
       clear: all((pane) => pane.clearMeasurements()),
       help: () => this.#root.querySelector('dialog').showModal(),
       compare: () => this.#compare(),
@@ -81,7 +95,7 @@ class Viewer {
 
   #toggle(name) {
     this.#look[name] = !this.#look[name];
-    this.#root.querySelector(`[data-act="${name}"]`).setAttribute('aria-pressed', this.#look[name]);
+    this.#root.querySelector(`[data-act="${name}"]`)?.setAttribute('aria-pressed', this.#look[name]);
     this.#panes.forEach((pane) => pane.refresh());
   }
 
@@ -100,6 +114,7 @@ class Viewer {
     this.#say('Loading the prior study …');
     try {
       await this.open(button.dataset.address, (prior) => this.#beside(prior), this.#pane.window);
+      this.#sayShift();
       this.#say('');
     } catch {
       button.disabled = false;
@@ -120,7 +135,25 @@ class Viewer {
   // The number of the other study's slice at the height of the one that is shown, or with its number where none is known.
   #beside(study) {
     const height = this.#pane.study.heightMm(this.#pane.number);
-    return Number.isNaN(height) ? Math.min(this.#pane.number, study.count) : study.nearest(height);
+    if (Number.isNaN(height) || Number.isNaN(study.heightMm(1))) return Math.min(this.#pane.number, study.count);
+    return study.nearest(height + this.#shift(this.#pane.study, study));
+  }
+
+  #shift(from, to) {
+    const pair = `${from.outline.key} ${to.outline.key}`;
+    if (!this.#shifts.has(pair)) {
+      const shift = shiftMm(from.course, to.course);
+      this.#shifts.set(pair, shift).set(`${to.outline.key} ${from.outline.key}`, -shift);
+    }
+    return this.#shifts.get(pair);
+  }
+
+  #sayShift() {
+    const [study, prior] = this.#panes.map((pane) => pane.study);
+    const placed = [study, prior].every((one) => !Number.isNaN(one.heightMm(1)));
+    const shift = placed ? Math.abs(this.#shift(study, prior)) : 0;
+    const how = !placed ? 'Linked by number' : shift ? `Linked by the shape of the head, ${shift} mm apart` : 'Linked by height';
+    this.#panes[1].find('[data-linked]').textContent = how;
   }
 
   #say(text) { this.#root.querySelector('[data-said]').textContent = text; }

@@ -2,6 +2,10 @@
 
 import { edgesOf } from './outline.js';
 
+// As in hemoscope/render.py.
+const IDEAL = '#ffffff';
+const FOUND = '#66ff66';
+
 export class Overlay {
   #context;
   #study;
@@ -20,7 +24,7 @@ export class Overlay {
       this.#study.mask(number), wanted.heat ? this.#study.heat(number) : null,
     ]);
     if (this.#number !== number) return false;
-    this.#layers = { ...(codes && this.#drawn(codes)), heat };
+    this.#layers = { ...(codes && this.#drawn(codes)), heat, midline: this.#study.midline(number) };
     return true;
   }
 
@@ -29,7 +33,7 @@ export class Overlay {
   }
 
   // `toCanvas` takes (column, row) of a pixel's corner to [x, y] on the canvas, in CSS pixels.
-  draw(toCanvas, { opacity, contour, heat }) {
+  draw(toCanvas, { opacity, contour, heat, midline }) {
     const context = this.#context;
     const { canvas } = context;
     const ratio = devicePixelRatio;
@@ -46,12 +50,30 @@ export class Overlay {
       context.globalAlpha = 0.6;
       context.drawImage(this.#layers.heat, 0, 0, columns, rows);
     }
-    if (!this.#layers.fill) return;
-    context.imageSmoothingEnabled = false;
-    context.globalAlpha = opacity;
-    context.drawImage(this.#layers.fill, 0, 0);
+    const scale = Math.hypot(turn[0], turn[1]);
+    if (this.#layers.fill) {
+      context.imageSmoothingEnabled = false;
+      context.globalAlpha = opacity;
+      context.drawImage(this.#layers.fill, 0, 0);
+      context.globalAlpha = 1;
+      if (contour) this.#stroke(ratio, scale);
+    }
     context.globalAlpha = 1;
-    if (contour) this.#stroke(ratio, Math.hypot(turn[0], turn[1]));
+    if (midline && this.#layers.midline) this.#lines(this.#layers.midline, ratio / scale);
+  }
+
+  // The middle of the skull, dashed, and of the brain; `thin` is a pixel of the screen in those of the slice.
+  #lines({ ideal_px: ideal, midline_px: found }, thin) {
+    const context = this.#context;
+    for (const [places, colour, dash] of [[ideal, IDEAL, [6 * thin, 5 * thin]], [found, FOUND, []]]) {
+      context.beginPath();
+      for (const [row, column] of places) context.lineTo(column + 0.5, row + 0.5); // from a pixel's centre to its corner
+      context.setLineDash(dash);
+      context.lineWidth = 1.5 * thin;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+    context.setLineDash([]);
   }
 
   #stroke(ratio, scale) {

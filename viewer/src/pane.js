@@ -153,7 +153,9 @@ export class Pane {
     const any = Math.round((probabilities.any ?? 0) * 100);
     this.find('[data-number]').textContent = `${number} / ${this.study.count}`;
     const says = this.find('[data-finding]');
-    says.textContent = `${{ hemorrhage: 'Hemorrhage', uncertain: 'Uncertain', none: 'None found' }[finding]}, any ${any} %`;
+    const midline = this.study.midline(number);
+    const shift = midline ? `, midline shift ${midline.shift_mm.toFixed(1)} mm` : '';
+    says.textContent = `${{ hemorrhage: 'Hemorrhage', uncertain: 'Uncertain', none: 'None found' }[finding]}, any ${any} %${shift}`;
     says.dataset.finding = finding;
     this.find('[data-screen]').setAttribute('aria-label', `Slice ${number} of ${this.study.count}. ${says.textContent}`);
     this.refresh();

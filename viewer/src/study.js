@@ -42,6 +42,17 @@ export class Study {
     return 1 + distances.indexOf(Math.min(...distances));
   }
 
+  // The shift of the midline where it is drawn on that slice, or undefined.
+  midline(number) {
+    const { midline } = this.outline;
+    return midline?.number === number ? midline : undefined;
+  }
+
+  // How much of each slice is head, from slice to slice.
+  get course() {
+    return this.outline.slices.map((one) => ({ heightMm: heightOf(this.outline, one), headMm2: one.head_mm2 ?? NaN }));
+  }
+
   heightMm(number) { return heightOf(this.outline, this.slice(number)); }
 }
 

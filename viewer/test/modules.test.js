@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { shiftMm } from '../src/match.js';
 import { edgesOf } from '../src/outline.js';
 import { Study } from '../src/study.js';
 import { nameOf, rangeOf, WINDOWS, windowOf } from '../src/windows.js';
@@ -42,4 +43,23 @@ test('windows go to ranges and back, and are named', () => {
   }
   assert.deepEqual(rangeOf({ level: 40, width: 80 }), { lower: 0, upper: 80 });
   assert.equal(nameOf({ level: 1, width: 2 }), 'Own window');
+});
+
+test('two scans of one head are laid over each other by its shape, wherever the table stood', () => {
+  const areaAt = (height) => 20000 * Math.sqrt(Math.max(0, 1 - (height / 90) ** 2));
+  const course = (from, to, step, lift) => {
+    const slices = [];
+    for (let height = from; height <= to; height += step) slices.push({ heightMm: height + lift, headMm2: areaAt(height) });
+    return slices;
+  };
+  assert.ok(Math.abs(shiftMm(course(-60, 85, 5, 0), course(-40, 88, 4, 700)) - 700) <= 2);
+  assert.ok(Math.abs(shiftMm(course(-40, 88, 4, 700), course(-60, 85, 5, 0)) + 700) <= 2);
+  assert.equal(shiftMm(course(-60, 85, 5, 3), course(-60, 85, 5, 3)), 0);
+});
+
+test('where positions or areas are not known nothing is shifted', () => {
+  const known = [{ heightMm: 0, headMm2: 1 }, { heightMm: 5, headMm2: 2 }];
+  assert.equal(shiftMm(known, [{ heightMm: NaN, headMm2: 1 }, { heightMm: NaN, headMm2: 2 }]), 0);
+  assert.equal(shiftMm([{ heightMm: 0, headMm2: NaN }, { heightMm: 5, headMm2: 2 }], known), 0);
+  assert.equal(shiftMm(known.slice(1), known), 0);
 });

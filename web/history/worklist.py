@@ -83,6 +83,7 @@ class Row:
         deidentified: whether the identity was removed on the way in.
         warnings: sentences.
         read: None where no model has read it.
+        patient_sex, patient_age: as DICOM writes them (`F`, `045Y`); "" where not stated.
     """
 
     number: int
@@ -104,6 +105,8 @@ class Row:
     deidentified: bool
     warnings: tuple[str, ...]
     read: Read | None
+    patient_sex: str = ""
+    patient_age: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def row_of(study: Study, patient: Patient, reading: Reading | None) -> Row:
         deidentified=study.deidentified,
         warnings=tuple(study.warnings),
         read=None if reading is None else _read_of(reading),
+        patient_sex=patient.sex,
+        patient_age=study.patient_age,
     )
 
 

@@ -2,7 +2,8 @@
 
 In: a volume with its findings. Out: a folder; and out of it the outline and single slices again.
 
-    outline.json            everything of `Outline` but what depends on the patient's other studies
+    outline.json            everything of `Outline` but what depends on the patient's other studies, and the midline
+    band.json               the probabilities between which the reader did not decide
     hu-0001.gz              int16 Hounsfield units, lowest byte first, row by row
     mask-0001.gz            uint8 codes, see `Study.mask`; only of a model that gives masks
     heat-0001.gz            uint8, 64 x 64, see `Study.heat`; only where there is a heat map
@@ -19,11 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemoscope.findings import SliceFindings
-from hemoscope.labels import ANY
 from hemoscope.scan import Scan
-from web.studies.protocol import HEAT_SIDE_PX, Outline, Position, SliceOutline, coarse_heat, coded_mask, whole_hu
+from web.studies.protocol import (
+    HEAT_SIDE_PX,
+    Outline,
+    SliceOutline,
+    coarse_heat,
+    coded_mask,
+    slice_outlines,
+    whole_hu,
+)  # fmt: skip
 
-OUTLINE, OUT = "outline.json", "out"
+OUTLINE, BAND, OUT = "outline.json", "band.json", "out"
 FASTEST = 1  # gzip's level: noise does not shrink further, only slower
 
 
@@ -35,21 +43,26 @@ def write_outline(
     Raises:
         OSError: where it cannot be written.
     """
-    positions: Sequence[Position | None] = scan.positions_mm or [None] * len(scan.hu)
     outline = Outline(
         title="",
         rows=scan.hu.shape[1],
         columns=scan.hu.shape[2],
         spacing_mm=scan.spacing_mm,
         orientation=scan.orientation,
-        slices=tuple(
-            SliceOutline(position, dict(found.probabilities), found.finding, found.area_px, ANY in found.heat)
-            for position, found in zip(positions, findings, strict=True)
-        ),
+        slices=slice_outlines(scan, findings),
         model=model,
         notes=notes,
     )
     (folder / OUTLINE).write_text(json.dumps(asdict(outline)), encoding="utf-8")
+
+
+def write_band(folder: Path, low: float, high: float) -> None:
+    """Write the band of the study's probability of any hemorrhage in which the reader did not decide.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    (folder / BAND).write_text(json.dumps([low, high]), encoding="utf-8")
 
 
 def write_slice(folder: Path, index: int, hu: NDArray[np.float32], found: SliceFindings) -> None:
@@ -79,6 +92,16 @@ def read_outline(folder: Path) -> Outline:
         "notes": tuple(said["notes"]),
     }
     return Outline(**said | known)
+
+
+def read_band(folder: Path) -> tuple[float, float]:
+    """The band as it was written.
+
+    Raises:
+        OSError: where it is not there.
+    """
+    low, high = json.loads((folder / BAND).read_text(encoding="utf-8"))
+    return low, high
 
 
 def read_hu(folder: Path, index: int, outline: Outline) -> NDArray[np.int16]:

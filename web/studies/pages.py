@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, cast
 from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from hemoscope.results.folder import CAPTURES
 from web.access import require_history
 from web.engine import engine
 from web.history.opening import History, Store
 from web.settings import Settings
 from web.studies import viewing
+from web.studies.facts import facts_of, series_name
 from web.studies.folder import OUT
+from web.studies.offers import offers_of
 from web.studies.sending import sent_studies
-from web.studies.stored import downloads, results_folder, title_of
+from web.studies.stored import NotRead, change_of, downloads, results_folder, stored_study, title_of
 from web.studies.working import Worker
 
 if TYPE_CHECKING:
@@ -59,10 +62,14 @@ def page(number: int) -> str | Response:
     """The viewer; before that how far the reading is, or why there is none."""
     row, job = _row_and_job(number)
     _worker().wake()
+    state = _state(job)
     if row.read is not None and not (job is not None and job.waits_or_runs):
-        return viewing.page(str(number))
+        try:
+            return _private(Response(_read_page(row, job)))
+        except NotRead as error:
+            state["message"] = str(error)
     shown = render_template(
-        "waiting.html", row=row, title=title_of(row), job=job, state=_state(job), manifests=engine().manifests(),
+        "waiting.html", row=row, title=title_of(row), job=job, state=state, manifests=engine().manifests(),
         series=_series(number),
     )  # fmt: skip
     return _private(Response(shown))
@@ -113,10 +120,44 @@ def result(number: int, name: str) -> Response:
 @studies.get("/<int:number>/results.zip")
 def results(number: int) -> Response:
     """All files of the results as an archive."""
-    folder = _folder(number)
-    return _download(
-        Response(_zipped(folder / OUT, downloads(folder)), mimetype="application/zip"), f"study-{number}.zip"
+    return _archive(number, downloads(_folder(number)), f"study-{number}.zip")
+
+
+@studies.get("/<int:number>/captures.zip")
+def captures(number: int) -> Response:
+    """The pictures with the mask burnt in as an archive."""
+    names = tuple(name for name in downloads(_folder(number)) if name.startswith(f"{CAPTURES}/"))
+    if not names:
+        abort(404)
+    return _archive(number, names, f"study-{number}-captures.zip")
+
+
+def _read_page(row: "Row", job: "JobState | None") -> str:
+    """The page of a study that was read; who opens it has looked at it.
+
+    Raises:
+        NotRead: where the results are lost.
+    """
+    from web.history.keeping import set_unread
+
+    store = _store()
+    change = change_of(store, row)
+    study = stored_study(store, row, change)
+    shown = viewing.study_page(
+        "stored.html",
+        str(row.number),
+        study.outline,
+        row=row,
+        job=job,
+        state=_state(job),
+        facts=facts_of(row, study, change),
+        offers=offers_of(study.folder),
+        choices=[(one.key, series_name(one)) for one in study.recorded.candidates if one.readable],
+        manifests=engine().manifests(),
     )
+    if row.unread and request.method == "GET":
+        set_unread(store.database, row.number, False)
+    return shown
 
 
 def _state(job: "JobState | None") -> dict[str, object]:
@@ -152,6 +193,10 @@ def _series(number: int) -> list[tuple[str, str]]:
 
 def _folder(number: int) -> Path:
     return results_folder(_store(), _row_and_job(number)[0])
+
+
+def _archive(number: int, names: tuple[str, ...], name: str) -> Response:
+    return _download(Response(_zipped(_folder(number) / OUT, names), mimetype="application/zip"), name)
 
 
 def _pieces(file: Path) -> Iterator[bytes]:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from hemoscope.errors import HemoscopeError
 from hemoscope.findings import Finding, SliceFindings
 from hemoscope.labels import ANY
+from hemoscope.measuring.values import MidlineShift
 from hemoscope.scan import Scan
 
 HEAT_SIDE_PX = 64  # Grad-CAM comes from a coarse grid
 STORED = np.iinfo(np.int16)
+HEAD_ABOVE_HU = -300  # skin, fat and bone lie above it, air below
 
 Position = tuple[float, float, float]
 
@@ -38,6 +40,7 @@ class SliceOutline:
         finding: the decision on this slice.
         area_px: pixels of blood; None for a model that gives no mask.
         heat: whether there is a heat map.
+        head_mm2: how much of the slice is head, which says how far along the head it lies; None where unknown.
     """
 
     position_mm: Position | None
@@ -45,6 +48,7 @@ class SliceOutline:
     finding: Finding
     area_px: int | None
     heat: bool
+    head_mm2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Outline:
         model: name and version of what read it.
         prior: the key of an earlier study of the same patient; empty where there is none.
         notes: what the reader does not know, in sentences.
+        midline: the shift of the midline, drawn over its slice; None where it was not measured.
     """
 
     title: str
@@ -71,6 +76,7 @@ class Outline:
     model: str
     prior: str = ""
     notes: tuple[str, ...] = ()
+    midline: MidlineShift | None = None
 
 
 class Study(Protocol):
@@ -112,17 +118,13 @@ class HeldStudy:
         self._hu = [whole_hu(one) for one in scan.hu]
         self._masks = [coded_mask(found) for found in findings]
         self._heats = [coarse_heat(found) for found in findings]
-        positions: Sequence[Position | None] = scan.positions_mm or [None] * len(scan.hu)
         self.outline = Outline(
             title=title,
             rows=scan.hu.shape[1],
             columns=scan.hu.shape[2],
             spacing_mm=scan.spacing_mm,
             orientation=scan.orientation,
-            slices=tuple(
-                SliceOutline(position, found.probabilities, found.finding, found.area_px, ANY in found.heat)
-                for position, found in zip(positions, findings, strict=True)
-            ),
+            slices=slice_outlines(scan, findings),
             model=model,
             prior=prior,
             notes=notes,
@@ -136,6 +138,23 @@ class HeldStudy:
 
     def heat(self, index: int) -> NDArray[np.uint8] | None:
         return self._heats[index]
+
+
+def slice_outlines(scan: Scan, findings: Sequence[SliceFindings]) -> tuple[SliceOutline, ...]:
+    """The slices of a scan without their pixels."""
+    positions: Sequence[Position | None] = scan.positions_mm or [None] * len(scan.hu)
+    return tuple(
+        SliceOutline(
+            position, dict(found.probabilities), found.finding, found.area_px, ANY in found.heat, _head_mm2(scan, index)
+        )
+        for index, (position, found) in enumerate(zip(positions, findings, strict=True))
+    )
+
+
+def _head_mm2(scan: Scan, index: int) -> float | None:
+    if scan.pixel_area_mm2 is None:
+        return None
+    return round(np.count_nonzero(scan.hu[index] > HEAD_ABOVE_HU) * scan.pixel_area_mm2, 1)
 
 
 def whole_hu(hu: NDArray[np.float32]) -> NDArray[np.int16]:

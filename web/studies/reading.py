@@ -18,7 +18,7 @@ from hemoscope.results.folder import write_results
 from hemoscope.results.study import look_first, study_record
 from hemoscope.studies import File, Received, Studies, Volume, read_studies, read_volume
 from web.history.records import ReadingFacts
-from web.studies.folder import OUT, write_outline, write_slice
+from web.studies.folder import OUT, write_band, write_outline, write_slice
 
 if TYPE_CHECKING:
     from hemoscope.findings import Findings
@@ -74,6 +74,7 @@ def read_study(asked: Asked, reader: "Reader", folder: Path, max_pixels: int, to
         storing(index + 1, len(found.slices))
     notes = _notes(studies, volume, found, measured)
     write_outline(folder, volume.scan, found.slices, f"{found.model} {found.version}", (*notes, *missing))
+    write_band(folder, *reader.manifest.band(found.decided_by))
     return _facts(found, measured, notes, time.perf_counter() - began)
 
 

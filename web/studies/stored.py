@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import HemoscopeError
 from web.history.opening import History, Store
-from web.studies.folder import OUT, read_heat, read_hu, read_mask, read_outline
+from web.studies.folder import OUT, read_band, read_heat, read_hu, read_mask, read_outline
 from web.studies.protocol import Outline, Study, StudySource, UnknownStudy
+from web.studies.recorded import Recorded, read_recorded
 
 if TYPE_CHECKING:
     from web.history.jobs import JobState
+    from web.history.timeline import Change
     from web.history.worklist import Row
 
 LONGEST_NUMBER = 18  # digits; a longer one fits in no database
@@ -33,24 +35,32 @@ class NotRead(HemoscopeError):
 
 
 class StoredStudy:
-    """A study as its last reading left it on disk."""
+    """A study as its last reading left it on disk.
+
+    Attributes:
+        folder: of the reading.
+        outline: see `protocol.Study`.
+        recorded: what the reading wrote down about it.
+        band: the probabilities of any hemorrhage between which the reader did not decide.
+    """
 
     def __init__(self, folder: Path, title: str, prior: str) -> None:
-        self._folder = folder
-        written = _outline(folder)
-        self.outline = Outline(**{**vars(written), "title": title, "prior": prior})
+        self.folder = folder
+        self.recorded, self.band = _recorded(folder), read_band(folder)
+        seen = {"title": title, "prior": prior, "midline": self.recorded.midline}
+        self.outline = Outline(**{**vars(_outline(folder)), **seen})
 
     def hu(self, index: int) -> NDArray[np.int16]:
         with _said_if_lost():
-            return read_hu(self._folder, index, self.outline)
+            return read_hu(self.folder, index, self.outline)
 
     def mask(self, index: int) -> NDArray[np.uint8] | None:
         with _said_if_lost():
-            return read_mask(self._folder, index, self.outline)
+            return read_mask(self.folder, index, self.outline)
 
     def heat(self, index: int) -> NDArray[np.uint8] | None:
         with _said_if_lost():
-            return read_heat(self._folder, index, self.outline)
+            return read_heat(self.folder, index, self.outline)
 
 
 class StoredStudies:
@@ -75,9 +85,37 @@ class StoredStudies:
             row = study(store.database, int(key)).row
         except HemoscopeError as error:
             raise UnknownStudy(str(error)) from None
-        folder = results_folder(store, row)
-        with _said_if_lost():
-            return StoredStudy(folder, title_of(row), _prior(store, row))
+        return stored_study(store, row, change_of(store, row))
+
+
+def stored_study(store: Store, row: "Row", change: "Change") -> StoredStudy:
+    """A study of the history with its last reading.
+
+    Raises:
+        NotRead: if it was not read yet, or could not be; the sentence says which.
+    """
+    folder = results_folder(store, row)
+    prior = "" if change.prior_number is None else str(change.prior_number)
+    with _said_if_lost():
+        return StoredStudy(folder, title_of(row), prior)
+
+
+def change_of(store: Store, row: "Row") -> "Change":
+    """What happened since the last earlier study of the same patient that was read.
+
+    Raises:
+        UnknownStudy: where the study was deleted meanwhile.
+    """
+    from web.history.timeline import timeline
+
+    try:
+        points = timeline(store.database, row.patient_number).points
+    except HemoscopeError as error:
+        raise UnknownStudy(str(error)) from None
+    for point in points:
+        if point.row.number == row.number:
+            return point.change
+    raise UnknownStudy("This study is not in the history, or no longer.")
 
 
 def results_folder(store: Store, row: "Row") -> Path:
@@ -116,15 +154,6 @@ def _why_not(job: "JobState | None") -> str:
     }.get(job.state, job.message or "This study could not be read.")
 
 
-def _prior(store: Store, row: "Row") -> str:
-    """The key of the last earlier study of the same patient that was read."""
-    from web.history.timeline import timeline
-
-    points = timeline(store.database, row.patient_number).points
-    found = next((point.change.prior_number for point in points if point.row.number == row.number), None)
-    return "" if found is None else str(found)
-
-
 @contextmanager
 def _said_if_lost() -> Iterator[None]:
     """Results can be removed between two looks, by a deletion or a newer reading."""
@@ -138,3 +167,8 @@ def _said_if_lost() -> Iterator[None]:
 def _outline(folder: Path) -> Outline:
     """What lies in a folder of a reading never changes; it names no patient."""
     return read_outline(folder)
+
+
+@lru_cache(maxsize=HELD_OUTLINES)
+def _recorded(folder: Path) -> Recorded:
+    return read_recorded(folder)

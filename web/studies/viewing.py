@@ -12,8 +12,10 @@ from flask import Blueprint, Response, abort, current_app, jsonify, render_templ
 from numpy.typing import NDArray
 
 from hemoscope import labels, render
+from hemoscope.measuring.values import MidlineShift
 from hemoscope.scan import BRAIN
 from web.access import require_study_access
+from web.cards import colour_of
 from web.studies.protocol import Outline, SliceOutline, Study, StudySource
 
 viewing = Blueprint("viewing", __name__, url_prefix="/studies/<key>")
@@ -25,11 +27,22 @@ OVERLAY_OPACITY = 0.45
 
 @viewing.get("/")
 def page(key: str) -> str:
-    outline = _study(key).outline
+    return study_page("study.html", key, _study(key).outline)
+
+
+def study_page(template: str, key: str, outline: Outline, **more: object) -> str:
+    """The viewer with the slice that the address asks for, or the most suspicious one.
+
+    Args:
+        template: `study.html` or one that extends it; gets `more`.
+
+    Raises:
+        NotFound: where the study has no such slice.
+    """
     number = request.args.get("slice", _most_suspicious(outline), type=int)
     if not 1 <= number <= len(outline.slices):
         abort(404)
-    return render_template("study.html", key=key, outline=outline, number=number, colours=_colours())
+    return render_template(template, key=key, outline=outline, number=number, **more)
 
 
 @viewing.get("/study.json")
@@ -69,6 +82,10 @@ def picture(key: str, number: int) -> Response:
     if codes is not None and codes.any():
         palette = np.array([(0, 0, 0), *labels.COLOURS.values()], np.uint8)
         shown = render.overlay(shown, codes > 0, palette[codes], OVERLAY_OPACITY)
+    midline = study.outline.midline
+    if midline is not None and midline.slice == index:
+        shown = render.line(shown, midline.ideal_px, render.IDEAL_LINE)
+        shown = render.line(shown, midline.midline_px, render.FOUND_LINE)
     return _private(Response(render.png(shown), mimetype="image/png"))
 
 
@@ -108,10 +125,6 @@ def _most_suspicious(outline: Outline) -> int:
     return 1 + max(range(len(outline.slices)), key=lambda index: outline.slices[index].probabilities[labels.ANY] or 0.0)
 
 
-def _colours() -> dict[str, str]:
-    return {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in labels.COLOURS.items()}
-
-
 def _as_json(key: str, outline: Outline, has_mask: bool) -> dict[str, object]:
     return {
         "key": key,
@@ -124,8 +137,9 @@ def _as_json(key: str, outline: Outline, has_mask: bool) -> dict[str, object]:
         "prior": outline.prior,
         "notes": outline.notes,
         "mask": has_mask,
+        "midline": None if outline.midline is None else _midline_json(outline.midline),
         "codes": [
-            {"code": 1 + place, "name": name, "colour": _colours()[name]} for place, name in enumerate(labels.CLASSES)
+            {"code": 1 + place, "name": name, "colour": colour_of(name)} for place, name in enumerate(labels.CLASSES)
         ],
         "slices": [_slice_json(number, one) for number, one in enumerate(outline.slices, 1)],
     }
@@ -139,4 +153,16 @@ def _slice_json(number: int, one: SliceOutline) -> dict[str, object]:
         "finding": one.finding,
         "area_px": one.area_px,
         "heat": one.heat,
+        "head_mm2": one.head_mm2,
+    }
+
+
+def _midline_json(one: MidlineShift) -> dict[str, object]:
+    return {
+        "number": one.slice + 1,
+        "shift_mm": one.shift_mm,
+        "uncertainty_mm": one.uncertainty_mm,
+        "ideal_px": one.ideal_px,
+        "midline_px": one.midline_px,
+        "farthest_px": one.farthest_px,
     }

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from PIL import Image
 
+from hemoscope.measuring.values import MidlineShift
 from hemoscope.phantom import make_phantom
 from web.engine import Engine
 from web.settings import Settings
@@ -133,6 +134,30 @@ def test_picture_has_the_blood_in_the_colours_of_the_subtypes(viewed: FlaskClien
     assert picture[11, 22].argmax() == 1  # epidural is green
     assert picture[13, 22].argmin() == 1  # subdural is pink
     assert picture[0, 0].tolist() == [0, 0, 0]
+
+
+def test_midline_is_drawn_on_its_slice_and_told_to_the_viewer(viewed: FlaskClient, study: HeldStudy) -> None:
+    down = ((4.0, 30.0), (44.0, 30.0))
+    midline = MidlineShift(
+        2.0, 1.5, 1, 1, ideal_px=down, midline_px=((4.0, 34.0), (44.0, 34.0)), farthest_px=(24.0, 34.0)
+    )
+    study.outline = replace(study.outline, midline=midline)
+    picture = np.asarray(Image.open(io.BytesIO(viewed.get("/studies/one/slices/2.png").data)))
+    assert picture[24, 30].tolist() == [255, 255, 255]
+    assert picture[24, 34].tolist() == [102, 255, 102]
+    assert picture[24, 32].tolist() == [0, 0, 0]
+    other = np.asarray(Image.open(io.BytesIO(viewed.get("/studies/one/slices/1.png").data)))
+    assert not other.any()
+    told = viewed.get("/studies/one/study.json").get_json()["midline"]
+    assert (told["number"], told["shift_mm"], told["ideal_px"]) == (2, 2.0, [[4.0, 30.0], [44.0, 30.0]])
+    assert 'data-act="midline"' in viewed.get("/studies/one/").text
+
+
+def test_outline_tells_how_much_of_a_slice_is_head(viewed: FlaskClient) -> None:
+    """20 pixels of 3 x 3 mm above -300 HU on the second slice, one on the third."""
+    made = viewed.get("/studies/one/study.json").get_json()
+    assert [one["head_mm2"] for one in made["slices"]] == [0.0, 180.0, 9.0]
+    assert made["midline"] is None
 
 
 def test_demo_is_read_once_and_its_second_study_has_more_blood(models: Any) -> None:
