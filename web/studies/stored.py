@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import HemoscopeError
 from web.history.opening import History, Store
+from web.numbers import MOST_DIGITS
 from web.studies.folder import OUT, read_heat, read_hu, read_mask, read_outline
 from web.studies.protocol import Outline, Study, StudySource, UnknownStudy
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from web.history.jobs import JobState
     from web.history.worklist import Row
 
-LONGEST_NUMBER = 18  # digits; a longer one fits in no database
 HELD_OUTLINES = 16
 
 
@@ -66,7 +66,7 @@ class StoredStudies:
             UnknownStudy: if there is none.
             NotRead: if it was not read yet, or could not be; the sentence says which.
         """
-        if not (key.isascii() and key.isdigit() and len(key) <= LONGEST_NUMBER):
+        if not (key.isascii() and key.isdigit() and len(key) <= MOST_DIGITS):
             return self._others.study(key)
         from web.history.worklist import study
 
