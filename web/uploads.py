@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from flask import Flask, Request, current_app, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -72,6 +72,28 @@ class BoundedFile(io.BytesIO):
         return super().write(data)
 
 
+class DiskFile:
+    """A file on the disk that is written once.
+
+    It is closed with its last byte, when the parser goes back to its begin: a request may send more files than a
+    process may hold open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("wb")
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._file.close()
+        return 0
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class UploadRequest(Request):
     """A request whose files stay in memory: Werkzeug would put those above 500 kB into temporary files.
 
@@ -97,7 +119,7 @@ class UploadRequest(Request):
     ) -> IO[bytes]:
         if self.folder is not None:
             self._files += 1
-            return (self.folder / f"{self._files:05d}").open("w+b")
+            return cast("IO[bytes]", DiskFile(self.folder / f"{self._files:05d}"))
         settings: Settings = current_app.extensions["settings"]
         return BoundedFile(settings.max_file_bytes, self.take)
 

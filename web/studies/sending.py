@@ -16,7 +16,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from hemoscope.errors import BadRequest
 from web.history.opening import Store
 from web.settings import Settings
-from web.uploads import RETRY_AFTER_S, UploadRequest
+from web.uploads import RETRY_AFTER_S, DiskFile, UploadRequest
 
 UPLOADS_AT_ONCE = 2  # of whole studies, in a process: each may take its limit of the disk
 OTHER_PARTS = 16  # of a form, beside files
@@ -61,8 +61,7 @@ def sent_studies(store: Store, settings: Settings) -> Iterator[Sent]:
             incoming.folder = folder
             paths, names = [], {}
             for storage in request.files.getlist("files"):
-                path = Path(cast(str, storage.stream.name))
-                storage.stream.close()
+                path = cast(DiskFile, storage.stream).path
                 name = "".join(letter for letter in storage.filename or "" if letter.isprintable())[-LONGEST_PATH:]
                 if name or path.stat().st_size:  # an empty file field of a browser is none
                     paths.append(path)

@@ -7,6 +7,7 @@ written aside and get their place before the job ends, and go again where it doe
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,6 @@ class Worker:
                 self._woken.wait(POLL_SECONDS)
 
     def _look_for_dead(self) -> None:
-        from datetime import UTC, datetime
-
         from web.history.jobs import mark_interrupted
 
         mark_interrupted(self._history.store().database, datetime.now(UTC))

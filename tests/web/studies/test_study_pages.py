@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import threading
 import zipfile
 from collections.abc import Callable
@@ -92,6 +93,17 @@ def test_a_study_may_be_larger_than_slices_and_has_limits_of_its_own(make_studie
     assert (large.status_code, "larger than the 0.1 MB" in large.text) == (413, True)
     assert post(client, {str(number): b"x" for number in range(30)}).status_code == 413
     assert client.post("/read", data={"files": (io.BytesIO(bytes(20_000)), "a")}).status_code == 413
+
+
+def test_a_folder_may_have_more_files_than_a_process_may_hold_open(client: FlaskClient, store: Store) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 64, hard))
+    try:
+        page = post(client, {f"{number}.txt": b"hello" for number in range(200)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (page.status_code, "And 150 more." in page.text) == (422, True)
 
 
 def test_only_so_many_studies_are_sent_at_a_time(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
