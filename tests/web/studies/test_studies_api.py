@@ -346,6 +346,11 @@ def test_pages_of_huge_numbers_are_not_found(client: FlaskClient, path: str) -> 
         assert client.get(f"/studies/{number}/{path}").status_code == 404
 
 
+def test_no_cache_keeps_the_pages_of_a_study(client: FlaskClient, read: Any) -> None:
+    for path in ("", "study.json", "slices/1", "state.json", "results.zip"):
+        assert client.get(f"{read['links']['page']}{path}").headers["Cache-Control"] == "no-store"
+
+
 def test_another_method_is_told_which_are_there(client: FlaskClient, sent: Any) -> None:
     answer = client.put(sent["links"]["self"])
     assert (answer.status_code, answer.json["error"]["code"]) == (405, "method_not_allowed")
