@@ -34,8 +34,11 @@ def test_a_study_goes_over_http_comes_back_as_a_report_and_is_forgotten(
 
 def test_the_table_compares_with_the_same_work_without_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getloadavg", lambda: (1.5, 1.0, 1.0))
-    part = dict(zip(served.STEPS, (1.0, 0.0, 3.5, 0.25, 0.25), strict=True))
-    lines = served.table({"first": part, "again": part}, {"first": 4.0, "again": 2.5})
+    part = dict(zip(served.STEPS, (1.0, 0.0, 3.5, 0.25, 0.25), strict=True)) | {"processor": 4.0}
+    lines = served.table({"first": part, "again": part}, {"first": 3.2, "again": 2.0})
     assert lines[1].split()[-6:] == ["1.00", "s", "20%", "1.00", "s", "20%"]
-    assert lines[-2].split() == ["upload", "to", "report", "5.00", "s", "5.00", "s"]
-    assert lines[-1] == ("times as long as bytes to folder: 1.25 (first), 2.00 (again); the machine's load was 1.5")
+    assert lines[-3].split() == ["upload", "to", "report", "5.00", "s", "5.00", "s"]
+    assert lines[-2].split() == ["processor", "time", "4.00", "s", "4.00", "s"]
+    assert lines[-1] == (
+        "times the processor time of bytes to folder: 1.25 (first), 2.00 (again); the machine's load was 1.5"
+    )
