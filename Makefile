@@ -52,7 +52,7 @@ lock: $(VENV)/.serve  ## choose versions anew for constraints.txt, for all platf
 		--custom-compile-command "make lock" --output-file constraints.txt
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf static/viewer viewer/node_modules $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf static/viewer viewer/node_modules $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Hemoscope needs Python 3.11 or newer; none was found." >&2; exit 1; }

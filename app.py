@@ -19,10 +19,12 @@ from web.engine import Engine
 from web.faults import register_faults
 from web.health import health
 from web.history.opening import History
+from web.numbers import NumberConverter
 from web.pages import pages
 from web.patient_pages import patient_pages
 from web.security import register_headers
 from web.settings import read_settings
+from web.studies.api import studies_api
 from web.studies.demo import DemoStudies
 from web.studies.pages import studies
 from web.studies.stored import StoredStudies
@@ -63,11 +65,13 @@ def create_app(settings: Mapping[str, object] | None = None) -> Flask:
     history = app.extensions["history"] = History(chosen, Path(app.instance_path))
     app.extensions["studies"] = StoredStudies(history, DemoStudies(app.extensions["engine"]))
     app.extensions["worker"] = Worker(history, app.extensions["engine"], chosen)
+    app.url_map.converters["number"] = NumberConverter
     for shown in (percent, moment, person, stated_moment, volume):
         app.add_template_filter(shown)
     app.jinja_env.globals.update(classes=labels.CLASSES, settings=chosen)
     app.register_blueprint(pages)
     app.register_blueprint(api)
+    app.register_blueprint(studies_api)
     app.register_blueprint(health)
     app.register_blueprint(studies)
     app.register_blueprint(viewing)

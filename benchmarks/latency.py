@@ -10,7 +10,6 @@ ratios.
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,10 +23,10 @@ from pathlib import Path
 
 import click
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.server import ROOT, START_LIMIT_S, server
+
 WARM_UP = 5
 REQUESTS = 20
-START_LIMIT_S = 60.0
 TARGETS = {"slice_ms": 80.0, "worker_mb": 350.0, "web_start_s": 3.0, "command_start_s": 3.0}
 
 
@@ -120,19 +119,11 @@ def measure_web(model_name: str) -> dict[str, float]:
     from hemoscope.phantom import sample_slice
 
     body, content_type = multipart(sample_slice(with_blood=True), model_name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "--workers", "1"]
-    environment = os.environ | {"HEMOSCOPE_MODEL": model_name}
     begin = time.perf_counter()
-    server = subprocess.Popen(
-        [*command, "--bind", f"127.0.0.1:{port}", "--log-level", "error", "app:create_app()"], env=environment, cwd=ROOT
-    )
-    try:
+    with server({"HEMOSCOPE_MODEL": model_name}) as (process, port):
         first_s = None
         while first_s is None:
-            if server.poll() is not None or time.perf_counter() - begin > START_LIMIT_S:
+            if process.poll() is not None or time.perf_counter() - begin > START_LIMIT_S:
                 raise click.ClickException("The server did not answer.")
             try:
                 post(port, body, content_type)
@@ -144,19 +135,16 @@ def measure_web(model_name: str) -> dict[str, float]:
             begin = time.perf_counter()
             post(port, body, content_type)
             times.append(time.perf_counter() - begin)
-        (worker,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text("ascii").split()
+        (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
         memory = {"worker_mb": resident_mb(worker), "worker_peak_mb": resident_mb(worker, peak=True)}
         return {"web_start_s": first_s, "web_request_ms": statistics.median(times) * 1e3, **memory}
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
-def multipart(data: bytes, model_name: str) -> tuple[bytes, str]:
-    """A form with one file and the model's name: its body and content type (RFC 7578)."""
+def multipart(data: bytes, model_name: str, name: str = "slice.dcm") -> tuple[bytes, str]:
+    """A form with one file of that name and the model's name: its body and content type (RFC 7578)."""
     boundary = uuid.uuid4().hex
     field = f'--{boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\n{model_name}\r\n'
-    file = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="slice.dcm"\r\n\r\n'
+    file = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
     body = (field + file).encode() + data + f"\r\n--{boundary}--\r\n".encode()
     return body, f"multipart/form-data; boundary={boundary}"
 

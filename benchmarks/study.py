@@ -5,7 +5,8 @@
 In: the installed models and a synthetic head of 512 x 512 with two bleeds, as a zip; no real data. Out: a table on
 stdout: the seconds and the share of each part, and the most memory. Each round is a process of its own, held to two
 cores, that reads the study twice: the first time it loads libraries too, as a command does, the second time it does
-not, as a server. Times depend on the machine: compare the shares.
+not, as a server. Then the same study goes over HTTP to a server and its report comes back (`served`), each round right
+after the one without HTTP. Times depend on the machine: compare the shares, and on a busy one the processor time.
 """
 
 import io
@@ -25,7 +26,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.latency import ROOT, resident_mb
+from benchmarks import served
+from benchmarks.latency import resident_mb
+from benchmarks.server import ROOT
 
 if TYPE_CHECKING:
     from hemoscope.findings import Findings
@@ -47,6 +50,7 @@ FORMS = {
     "report": "DICOM Structured Report",
     "captures": "secondary captures",
     "nifti": "NIfTI mask",
+    "viewer": "slices stored for the viewer, by servers",
 }
 Seconds = dict[str, float]
 
@@ -81,7 +85,7 @@ def measure_steps(archive: bytes, reader: "Reader", seconds: Seconds) -> None:
 
     with tempfile.TemporaryDirectory() as made:
         path = Path(made) / "study.zip"
-        begin = time.perf_counter()
+        begin, worked = time.perf_counter(), time.process_time()
         path.write_bytes(archive)
         with received([path]) as files:
             picked = (studies := read_studies(files)).pick()
@@ -95,6 +99,7 @@ def measure_steps(archive: bytes, reader: "Reader", seconds: Seconds) -> None:
             with timed(seconds, "results"):
                 said = study_record([str(path)], studies, picked, volume, found, measured)
                 missing = write_results(Path(made) / "out", volume, found, measured, said, datetime.now(UTC))
+            seconds["processor"] = time.process_time() - worked
             if missing:
                 raise click.ClickException(" ".join(missing))
             measure_forms(volume, found, seconds)
@@ -111,6 +116,7 @@ def measure_forms(volume: "Volume", found: "Findings", seconds: Seconds) -> None
     from hemoscope.results.secondary_capture import secondary_captures
     from hemoscope.results.sources import sources_of
     from hemoscope.studies import decoded
+    from web.studies.folder import write_slice
 
     provenance = Provenance.of(found, datetime.now(UTC))
     on_scan, blood = Blood.of(found), Blood.of(found, volume.on_slices)
@@ -127,6 +133,9 @@ def measure_forms(volume: "Volume", found: "Findings", seconds: Seconds) -> None
         list(secondary_captures(sources, hu, blood, provenance))
     with timed(seconds, "nifti"):
         nifti_mask(on_scan.labels, volume.scan)
+    with timed(seconds, "viewer"), tempfile.TemporaryDirectory() as folder:
+        for index, slice_found in enumerate(found.slices):
+            write_slice(Path(folder), index, volume.scan.hu[index], slice_found)
 
 
 def measure_study(archive: Path, model_name: str) -> dict[str, Seconds]:
@@ -143,9 +152,10 @@ def measure_study(archive: Path, model_name: str) -> dict[str, Seconds]:
     return {"first": first, "again": again, "memory": {"peak_mb": resident_mb(peak=True)}}
 
 
-def measured(archive: Path, model_name: str) -> dict[str, Seconds]:
+def measured(archive: Path, model_name: str, *, over_http: bool) -> dict[str, Seconds]:
     """One round, in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.study", "--model", model_name, "--archive", str(archive)]
+    command += ["--over-http"] if over_http else []
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
     if done.returncode:
@@ -168,12 +178,15 @@ def table(model_name: str, slices: int, found: dict[str, Seconds]) -> list[str]:
 
     def row(label: str, name: str) -> str:
         columns = (f"{found[part][name]:9.2f} s {found[part][name] / whole[part]:5.0%}" for part in whole)
-        return f"{label:<42}" + "".join(columns)
+        return f"{label:<50}" + "".join(columns)
 
-    lines = [f"model {model_name}, {slices} slices of 512 x 512, {CORES} cores", f"{'':<42}{'first':>9}{'again':>17}"]
+    lines = [f"model {model_name}, {slices} slices of 512 x 512, {CORES} cores", f"{'':<50}{'first':>9}{'again':>17}"]
     lines += [row(label, name) for name, label in STEPS.items()]
     lines += [row(f"  {label}, alone", name) for name, label in FORMS.items()]
-    lines.append(f"{'bytes to folder':<42}" + "".join(f"{whole[part]:9.2f} s      " for part in whole).rstrip())
+    lines.append(f"{'bytes to folder':<50}" + "".join(f"{whole[part]:9.2f} s      " for part in whole).rstrip())
+    lines.append(
+        f"{'processor time':<50}" + "".join(f"{found[part]['processor']:9.2f} s      " for part in whole).rstrip()
+    )
     lines.append(f"target below {TARGET_S:g} s; the model was loaded in {found['first']['model']:.2f} s before")
     lines.append(f"most memory {found['memory']['peak_mb']:.0f} MB")
     return lines
@@ -184,17 +197,25 @@ def table(model_name: str, slices: int, found: dict[str, Seconds]) -> list[str]:
 @click.option("--slices", type=click.IntRange(8, 300), default=30, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--archive", type=click.Path(path_type=Path), help="Read this zip in this process and print JSON.")
-def main(model_name: str, slices: int, rounds: int, archive: Path | None) -> None:
+@click.option("--over-http", is_flag=True, help="With --archive: send it to a server instead.")
+def main(model_name: str, slices: int, rounds: int, archive: Path | None, over_http: bool) -> None:
     """Measure a study from bytes to results."""
     if archive is not None:
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-        click.echo(json.dumps(measure_study(archive, model_name)))
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # a server started from here keeps to them
+        measure = served.measure_served if over_http else measure_study
+        click.echo(json.dumps(measure(archive, model_name)))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.zip"
         path.write_bytes(zipped(slices))
-        found = [measured(path, model_name) for _ in range(rounds)]
-    click.echo("\n".join(table(model_name, slices, medians(found))))
+        here, http = [], []
+        for _ in range(rounds):
+            here.append(measured(path, model_name, over_http=False))
+            http.append(measured(path, model_name, over_http=True))
+    found = medians(here)
+    lines = table(model_name, slices, found)
+    alone = {part: found[part]["processor"] for part in ("first", "again")}
+    click.echo("\n".join([*lines, "", *served.table(medians(http), alone)]))
 
 
 if __name__ == "__main__":

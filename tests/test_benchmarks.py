@@ -72,13 +72,13 @@ def test_a_studys_time_is_told_for_every_step_and_every_form() -> None:
         for number, data in enumerate(dicom_slices(phantom)):
             written.writestr(f"{number}.dcm", data)
     study.measure_steps(archive.getvalue(), Drawing(phantom.labels > 0), seconds)
-    assert set(seconds) == {*study.STEPS, *study.FORMS}
+    assert set(seconds) == {*study.STEPS, *study.FORMS, "processor"}
     assert all(value > 0 for value in seconds.values())
 
 
 def test_a_studys_shares_are_of_its_steps_together() -> None:
     steps = dict(zip(study.STEPS, (0.1, 0.2, 0.3, 0.4, 1.0), strict=True))
-    round_ = dict.fromkeys(study.FORMS, 0.5) | steps
+    round_ = dict.fromkeys(study.FORMS, 0.5) | steps | {"processor": 1.5}
     rounds = [
         {"first": round_ | {"model": model_s}, "again": round_, "memory": {"peak_mb": 300.0}}
         for model_s in (0.25, 9.0, 0.25)
@@ -86,5 +86,6 @@ def test_a_studys_shares_are_of_its_steps_together() -> None:
     lines = study.table("reader", 30, study.medians(rounds))
     assert lines[0] == "model reader, 30 slices of 512 x 512, 2 cores"
     assert lines[6].split() == ["all", "results", "written", "1.00", "s", "50%", "1.00", "s", "50%"]
-    assert lines[-3].split() == ["bytes", "to", "folder", "2.00", "s", "2.00", "s"]
+    assert lines[-4].split() == ["bytes", "to", "folder", "2.00", "s", "2.00", "s"]
+    assert lines[-3].split() == ["processor", "time", "1.50", "s", "1.50", "s"]
     assert lines[-2:] == ["target below 4 s; the model was loaded in 0.25 s before", "most memory 300 MB"]

@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
-from flask import Response, current_app, request
+from flask import current_app, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
@@ -74,12 +74,6 @@ def refuse_cross_site() -> None:
         own = origin is None or _host_of(origin) == request.host.lower()
     if not own:
         raise Forbidden(CROSS_SITE)
-
-
-def keep_by_no_cache(response: Response) -> Response:
-    """Have a page with patients on it kept by no cache; for `after_request` of the history's blueprints."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def _knows(password: str) -> bool:

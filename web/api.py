@@ -1,4 +1,4 @@
-"""The JSON API, version 1, as `openapi.document` describes it.
+"""The JSON API, version 1, as `web.openapi` describes it.
 
 In: multipart posts. Out: JSON; a file that cannot be read is a result with an error, the request still succeeds.
 """
@@ -14,8 +14,9 @@ from hemoscope.errors import BadRequest
 from hemoscope.manifest import EnsembleManifest, NetworkManifest
 from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Window
-from web import openapi, pictures
+from web import pictures
 from web.engine import Failure, Reading, engine
+from web.openapi.document import document as describe
 from web.settings import Settings
 from web.uploads import uploads_of
 
@@ -49,7 +50,7 @@ def models() -> ResponseReturnValue:
 
 @api.get("/openapi.json")
 def document() -> ResponseReturnValue:
-    return openapi.document(current_app.extensions["settings"])
+    return describe(current_app.extensions["settings"])
 
 
 def _include(values: Sequence[str]) -> frozenset[str]:

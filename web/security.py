@@ -42,3 +42,9 @@ def _with_headers(response: Response) -> Response:
     if request.method == "POST":
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def keep_by_no_cache(response: Response) -> Response:
+    """Have an answer with a patient's facts kept by no cache."""
+    response.headers["Cache-Control"] = "no-store"
+    return response

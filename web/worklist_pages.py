@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from hemoscope.errors import BadRequest
 from hemoscope.findings import Finding
-from web.access import keep_by_no_cache, require_history
-from web.history.opening import Store
+from web.access import require_history
 from web.history.records import UnknownStudy
+from web.numbers import LARGEST_NUMBER
+from web.security import keep_by_no_cache
+from web.studies.actions import store
 from web.wording import FINDINGS
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ CHOICES = {"finding": (*get_args(Finding), "not_read"), "unread": ("yes", "no")}
 DATES = ("first_date", "last_date")
 FILTERS = (*CHOICES, *DATES, "text")
 A_DATE = "2026-11-22"  # a date as the address has it, for messages
-LARGEST_NUMBER = 2**31 - 1  # that PostgreSQL can look for in an integer column
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def page() -> str:
     )
 
 
-@worklist_pages.post(f"/studies/<int(max={LARGEST_NUMBER}):number>/unread")
+@worklist_pages.post("/studies/<number:number>/unread")
 def mark(number: int) -> Response:
     """Mark a study as looked at or not, and go back to where it stands in the list."""
     from web.history.keeping import set_unread
@@ -75,7 +76,7 @@ def mark(number: int) -> Response:
     return _back_to_list(_anchor=f"study-{number}")
 
 
-@worklist_pages.get(f"/studies/<int(max={LARGEST_NUMBER}):number>/delete")
+@worklist_pages.get("/studies/<number:number>/delete")
 def confirm_deletion(number: int) -> str:
     """Say what would be deleted, before it is."""
     from web.history.jobs import latest_jobs
@@ -94,7 +95,7 @@ def confirm_deletion(number: int) -> str:
     )
 
 
-@worklist_pages.post(f"/studies/<int(max={LARGEST_NUMBER}):number>/delete")
+@worklist_pages.post("/studies/<number:number>/delete")
 def delete(number: int) -> Response:
     """Delete a study for good."""
     from web.history.keeping import delete_study
@@ -102,12 +103,6 @@ def delete(number: int) -> Response:
     opened = store()
     delete_study(opened.database, opened.files, number)
     return _back_to_list(deleted=number)
-
-
-def store() -> Store:
-    """The open history of this application."""
-    opened: Store = current_app.extensions["history"].store()
-    return opened
 
 
 def progress_of(job: "JobState | None", now: datetime) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 from PIL import Image
+from werkzeug.test import TestResponse
 
 from app import create_app
 from hemoscope.findings import Findings, SliceFindings, Timings
@@ -170,3 +173,33 @@ def blood_png() -> bytes:
 @pytest.fixture
 def clear_png() -> bytes:
     return grey_png(100)
+
+
+@pytest.fixture
+def check(client: FlaskClient) -> Callable[[TestResponse], Any]:
+    """Holds an answer against the schema that the document gives for its method, address and status; gives its JSON."""
+    document = client.get("/api/v1/openapi.json").json
+
+    def hold(answer: TestResponse) -> Any:
+        path = described_path(document, answer.request.path)
+        operation = document["paths"][path][answer.request.method.lower()]
+        content = operation["responses"][str(answer.status_code)].get("content")
+        if content is None:
+            assert not answer.data
+            return None
+        rooted = content[answer.mimetype].get("schema", {}) | {"components": document["components"]}
+        Draft202012Validator.check_schema(rooted)
+        Draft202012Validator(rooted).validate(answer.json)
+        return answer.json
+
+    return hold
+
+
+def described_path(document: Any, path: str) -> str:
+    """The address of the document that this one is an example of; only a file's name has slashes in it."""
+    (found,) = (one for one in document["paths"] if re.fullmatch(_pattern(one), path))
+    return str(found)
+
+
+def _pattern(described: str) -> str:
+    return re.sub(r"\{\w+\}", "[^/]+", described.replace("{name}", ".+"))

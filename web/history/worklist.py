@@ -18,7 +18,7 @@ from web.history.tables import Patient, Reading, Study
 
 ROWS_A_PAGE = 50
 LONGEST_TEXT = 128
-_MOST_ROWS = 500
+MOST_ROWS = 500
 _URGENCY = {"hemorrhage": 0, "uncertain": 1, "none": 3}
 _NOT_READ = 2  # it can hold anything, so it comes before those without a bleed
 
@@ -137,8 +137,8 @@ def worklist(database: Database, wanted: Filter, page: int = 1, rows_a_page: int
     Raises:
         ValueError: for a page or a number of rows below 1, or too many rows.
     """
-    if page < 1 or not 1 <= rows_a_page <= _MOST_ROWS:
-        raise ValueError(f"pages count from 1 and hold 1 to {_MOST_ROWS} rows")
+    if page < 1 or not 1 <= rows_a_page <= MOST_ROWS:
+        raise ValueError(f"pages count from 1 and hold 1 to {MOST_ROWS} rows")
     chosen = rows_query().where(*_conditions(wanted))
     with database.reading() as session:
         studies = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0

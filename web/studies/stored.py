@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from hemoscope.errors import HemoscopeError
 from web.history.opening import History, Store
+from web.numbers import MOST_DIGITS
 from web.studies.folder import OUT, read_band, read_heat, read_hu, read_mask, read_outline
 from web.studies.protocol import Outline, Study, StudySource, UnknownStudy
-from web.studies.recorded import Recorded, read_recorded
 
 if TYPE_CHECKING:
     from web.history.jobs import JobState
     from web.history.timeline import Change
     from web.history.worklist import Row
+    from web.studies.recorded import Recorded
 
-LONGEST_NUMBER = 18  # digits; a longer one fits in no database
 HELD_OUTLINES = 16
 
 
@@ -76,7 +76,7 @@ class StoredStudies:
             UnknownStudy: if there is none.
             NotRead: if it was not read yet, or could not be; the sentence says which.
         """
-        if not (key.isascii() and key.isdigit() and len(key) <= LONGEST_NUMBER):
+        if not (key.isascii() and key.isdigit() and len(key) <= MOST_DIGITS):
             return self._others.study(key)
         from web.history.worklist import study
 
@@ -170,5 +170,7 @@ def _outline(folder: Path) -> Outline:
 
 
 @lru_cache(maxsize=HELD_OUTLINES)
-def _recorded(folder: Path) -> Recorded:
+def _recorded(folder: Path) -> "Recorded":
+    from web.studies.recorded import read_recorded
+
     return read_recorded(folder)

@@ -16,10 +16,12 @@ from hemoscope.measuring.values import MidlineShift
 from hemoscope.scan import BRAIN
 from web.access import require_study_access
 from web.cards import colour_of
+from web.security import keep_by_no_cache
 from web.studies.protocol import Outline, SliceOutline, Study, StudySource
 
 viewing = Blueprint("viewing", __name__, url_prefix="/studies/<key>")
 viewing.before_request(require_study_access)
+viewing.after_request(keep_by_no_cache)  # patients' slices: the viewer's own memory holds them
 
 FASTEST = 1  # gzip's level: noise does not shrink further, only slower
 OVERLAY_OPACITY = 0.45
@@ -48,7 +50,7 @@ def study_page(template: str, key: str, outline: Outline, **more: object) -> str
 @viewing.get("/study.json")
 def outline(key: str) -> Response:
     study = _study(key)
-    return _private(jsonify(_as_json(key, study.outline, study.mask(0) is not None)))
+    return jsonify(_as_json(key, study.outline, study.mask(0) is not None))
 
 
 @viewing.get("/slices/<int:number>")
@@ -70,7 +72,7 @@ def heat(key: str, number: int) -> Response:
     """The heat map as a transparent picture, to be stretched over the slice."""
     study, index = _slice(key, number)
     share = _given(study.heat(index)).astype(np.float32) / np.float32(255)
-    return _private(Response(render.png(render.heat_layer(share)), mimetype="image/png"))
+    return Response(render.png(render.heat_layer(share)), mimetype="image/png")
 
 
 @viewing.get("/slices/<int:number>.png")
@@ -86,7 +88,7 @@ def picture(key: str, number: int) -> Response:
     if midline is not None and midline.slice == index:
         shown = render.line(shown, midline.ideal_px, render.IDEAL_LINE)
         shown = render.line(shown, midline.midline_px, render.FOUND_LINE)
-    return _private(Response(render.png(shown), mimetype="image/png"))
+    return Response(render.png(shown), mimetype="image/png")
 
 
 def _study(key: str) -> Study:
@@ -111,12 +113,6 @@ def _given(pixels: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
 def _packed(pixels: NDArray[np.generic]) -> Response:
     response = Response(gzip.compress(pixels.tobytes(), FASTEST, mtime=0), mimetype="application/octet-stream")
     response.headers["Content-Encoding"] = "gzip"
-    return _private(response)
-
-
-def _private(response: Response) -> Response:
-    """A patient's slices are kept by no cache but the viewer's own memory."""
-    response.headers["Cache-Control"] = "no-store"
     return response
 
 
