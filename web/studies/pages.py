@@ -69,7 +69,7 @@ def page(number: int) -> str | Response:
             state["message"] = str(error)
     shown = render_template(
         "waiting.html", row=row, title=title_of(row), job=job, state=state, manifests=engine().manifests(),
-        series=_series(number),
+        series=_series(number), delete=delete_address(number),
     )  # fmt: skip
     return _private(Response(shown))
 
