@@ -302,8 +302,8 @@ def test_a_tilted_study_under_shuffled_names_opens_in_order(
     assert heights == sorted(heights)
 
 
-def test_slices_follow_the_wheel_within_a_moment(browser: Browser, place: Any) -> None:
-    """A hundred steps there and back again: a twentieth of a second each leaves room for a busy machine."""
+def test_slices_follow_the_keys_within_a_moment(browser: Browser, place: Any) -> None:
+    """A hundred steps there and back: some 20 ms each; a tenth of a second leaves room for a busy machine."""
     opened(browser, place, 1)
     press(browser, Keys.END)
     shows(browser, SLICES)
@@ -322,7 +322,7 @@ def test_slices_follow_the_wheel_within_a_moment(browser: Browser, place: Any) -
       }
       done((performance.now() - began) / 100);
     })();"""
-    assert browser.execute_async_script(script) < 50
+    assert browser.execute_async_script(script) < 100
 
 
 @pytest.mark.parametrize("name", ["letter.txt", "letters.zip"])

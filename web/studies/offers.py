@@ -16,7 +16,7 @@ WORDS = {
     SEGMENTATION: ("DICOM SEG", "The mask over the stored slices, for a PACS and for other programs."),
     REPORT: ("DICOM SR", "The measurements as a structured report (TID 1500) with codes."),
     MASK: ("NIfTI mask", "The mask as a volume, for research tools."),
-    RESULT: ("JSON", "Everything on this page as numbers; hemoscope read --json gives the same."),
+    RESULT: ("JSON", "The reading in numbers, as hemoscope read --json gives it."),
 }
 CAPTURES_WORDS = ("DICOM pictures", "Every slice with the mask burnt in, for a PACS that shows no SEG (ZIP).")
 ALL_WORDS = ("All of these", "One ZIP archive.")

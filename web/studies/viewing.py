@@ -156,7 +156,7 @@ def _slice_json(number: int, one: SliceOutline) -> dict[str, object]:
 def _midline_json(one: MidlineShift) -> dict[str, object]:
     return {
         "number": one.slice + 1,
-        "shift_mm": one.shift_mm,
+        "shift_mm": round(one.shift_mm, 1),  # as the page says it
         "uncertainty_mm": one.uncertainty_mm,
         "ideal_px": one.ideal_px,
         "midline_px": one.midline_px,
