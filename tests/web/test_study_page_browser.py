@@ -347,14 +347,14 @@ def test_a_running_reading_outlives_a_reload_and_can_be_cancelled(browser: Brows
 
     reader.read = held
     choose(browser, place, tmp_path, "third.zip", head(20, "20260103"))
-    wait(browser, lambda page: page.current_url.endswith("/studies/3/"))
+    number = int(wait(browser, lambda page: re.search(r"/studies/(\d+)/$", page.current_url))[1])
     working = threading.Thread(target=place.worker.work)
     working.start()
     try:
         for _ in range(2):
             wait(browser, lambda page: "Reading slice" in one(page, "[data-waiting-said]").text)
             browser.refresh()
-        assert study(place.store.database, 3).row.unread
+        assert study(place.store.database, number).row.unread
         one(browser, "[data-waiting] button").click()
         wait(browser, lambda page: "was cancelled" in one(page, "main .alert").text)
         working.join(10)

@@ -4,7 +4,9 @@ The same is sent each time: nothing is left to chance.
 """
 
 import io
+from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from web.settings import Settings
 from web.studies import as_json
 
 EXAMPLES = 6  # of each kind and operation
+PASSWORD = "told to nobody"
+SIGNED = {"Authorization": f"Basic {b64encode(f'anybody:{PASSWORD}'.encode()).decode()}"}
 OPERATIONS = [
     (method, path)
     for path, item in document(Settings())["paths"].items()
@@ -34,6 +38,7 @@ def app(app: Flask) -> Flask:
         file = io.BytesIO(zipped({f"{number}.dcm": data for number, data in enumerate(a_study(uid))}))
         assert client.post("/api/v1/studies", data={"files": [(file, "study.zip")]}).status_code == 202
     assert app.extensions["worker"].work()
+    app.extensions["settings"] = replace(app.extensions["settings"], password=PASSWORD)
     return app
 
 
@@ -74,7 +79,7 @@ def statuses(app: Flask, method: str, path: str) -> list[int]:
         )  # fmt: skip
         @given(cases)
         def hold(case: Any) -> None:
-            answered.append(case.call_and_validate(checks=held).status_code)
+            answered.append(case.call_and_validate(checks=held, headers=SIGNED).status_code)
 
         hold()
     return answered
