@@ -1,7 +1,8 @@
 // Enhances the pages: they are complete without it.
 
+import { acceptDrops } from './drop.js';
 import { enhanceSending } from './send.js';
-import { acceptDrops, enhanceUpload } from './upload.js';
+import { enhanceUpload } from './upload.js';
 import { enhanceViewers } from './viewer.js';
 
 export function enhance(root) {

@@ -1,5 +1,4 @@
-// The upload form: files dropped anywhere, a list of what was chosen, limits told before the upload, progress. One
-// request runs at a time.
+// The upload form: a list of what was chosen, limits told before the upload, progress. One request runs at a time.
 
 const MEGABYTE = 1e6;
 
@@ -89,40 +88,6 @@ function send(form, fields, { say, progress, showAnswer, submitter }) {
   bar.value = 0;
   say('Uploading …');
   request.send(fields);
-}
-
-// Takes files dropped anywhere on any page: left to itself the browser would open them in place of the page.
-export function acceptDrops(told) {
-  const mark = (over) => document.querySelector('[data-drop]')?.classList.toggle('over', over);
-  const onPage = (name, act) => document.addEventListener(name, (event) => {
-    if (!event.dataTransfer?.types.includes('Files')) return;
-    event.preventDefault();
-    act(event);
-  });
-  onPage('dragover', () => mark(true));
-  onPage('dragleave', (event) => { if (!event.relatedTarget) mark(false); });
-  onPage('drop', ({ dataTransfer }) => {
-    mark(false);
-    const form = document.querySelector('form.upload');
-    const status = form?.querySelector('[data-status]') ?? told;
-    const refusal = refusalOf(form, dataTransfer);
-    status.textContent = refusal;
-    if (refusal) {
-      status.scrollIntoView({ block: 'nearest' });
-      return;
-    }
-    const input = form.querySelector('input[type=file]');
-    input.files = dataTransfer.files;
-    input.dispatchEvent(new Event('change'));
-    form.requestSubmit(form.querySelector('.primary'));
-  });
-}
-
-function refusalOf(form, dataTransfer) {
-  if (!form) return 'Files are read on the page “Read”: drop them there.';
-  if (isBusy(form)) return 'Files are being read. Wait for the answer, or cancel it, and drop the others again.';
-  const folder = [...dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).find((entry) => entry?.isDirectory);
-  return folder ? `${folder.name} is a folder. Open it and drop the files that are in it.` : '';
 }
 
 export const megabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(bytes < MEGABYTE / 10 ? 2 : 1)} MB`;

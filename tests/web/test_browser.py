@@ -183,15 +183,39 @@ def test_page_without_a_form_says_where_files_are_dropped(browser: webdriver.Chr
     assert one(browser, ".told").text == "Files are read on the page “Read”: drop them there."
 
 
-def test_dropped_folder_is_told_and_not_sent(browser: webdriver.Chrome, url: str, tmp_path: Path) -> None:
+def drop_folder(browser: webdriver.Chrome, folder: Path) -> None:
     """With a drag of the browser's own, since a page cannot make one of a folder."""
-    (tmp_path / "series").mkdir()
-    browser.get(url)
-    data = {"items": [], "files": [str(tmp_path / "series")], "dragOperationsMask": 1}
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         browser.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
-    sentence = "series is a folder. Open it and drop the files that are in it."
-    wait(browser, lambda page: one(page, "[role=status]").text == sentence)
+
+
+def test_dropped_folder_waits_in_the_form_of_whole_studies(browser: webdriver.Chrome, url: str, tmp_path: Path) -> None:
+    (tmp_path / "series" / "deep").mkdir(parents=True)
+    for name in ("1.dcm", "2.dcm", "deep/3.dcm"):
+        (tmp_path / "series" / name).write_bytes(sample_slice(False)[:1000])
+    browser.get(url)
+    drop_folder(browser, tmp_path / "series")
+    wait(browser, lambda page: one(page, "form.sending [role=status]").text.startswith("3 files, "))
+    assert browser.switch_to.active_element.text == "Read the study"
+    assert all(form.get_attribute("aria-busy") is None for form in browser.find_elements(By.CSS_SELECTOR, "form"))
+
+
+def test_dropped_archive_waits_in_the_form_of_whole_studies(browser: webdriver.Chrome, url: str) -> None:
+    browser.get(url)
+    assert drop(browser, "study.zip")
+    wait(browser, lambda page: one(page, "form.sending [role=status]").text.startswith("1 file, "))
+    assert "study.zip" in one(browser, "form.sending .chosen").text
+
+
+def test_folder_dropped_on_a_result_is_told_and_not_sent(
+    browser: webdriver.Chrome, url: str, phantom_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "series").mkdir()
+    read(browser, url, phantom_file)
+    drop_folder(browser, tmp_path / "series")
+    sentence = "series is a folder. Whole studies are sent from the page “Read”."
+    wait(browser, lambda page: one(page, "form.upload [role=status]").text == sentence)
     assert one(browser, "form.upload").get_attribute("aria-busy") is None
 
 
