@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hemoscope.studies import Course
 from web.studies.protocol import Outline
 from web.studies.recorded import Recorded
+from web.wording import moment, person, stated_moment
 
 if TYPE_CHECKING:
     from web.history.worklist import Row
@@ -27,11 +28,6 @@ class Fact:
     words: str
 
 
-def person(name: str) -> str:
-    """A name without DICOM's signs (PS3.5 6.2.1, PN: groups by `=`, parts by `^`), the family name first."""
-    return " ".join(name.split("=")[0].replace("^", " ").split())
-
-
 def age(written: str) -> str:
     """An age as DICOM writes it (PS3.5 6.2, AS: `045Y`); as it stands where it is written otherwise."""
     count, unit = written[:-1], written[-1:]
@@ -41,18 +37,16 @@ def age(written: str) -> str:
 def patient_facts(row: "Row") -> tuple[Fact, ...]:
     """Who and when, as the headers state it."""
     issuer = f", issued by {row.patient_id_issuer}" if row.patient_id_issuer else ", issuer not stated"
-    when = "" if row.study_date is None else f"{row.study_date:%Y-%m-%d}"
-    when += "" if row.study_time is None or not when else f" {row.study_time:%H:%M}"
     stated = [
         ("Name", person(row.patient_name)),
         ("Patient ID", f"{row.patient_id}{issuer}" if row.patient_id else ""),
         ("Sex", SEXES.get(row.patient_sex, row.patient_sex)),
         ("Age", age(row.patient_age)),
-        ("Study of", when),
+        ("Study of", stated_moment(row.study_date, row.study_time)),
         ("Description", row.description),
     ]
     facts = [Fact(name, words or "not stated") for name, words in stated]
-    kept = f"{row.received_at:%Y-%m-%d %H:%M} UTC, {row.files} files, {row.size_bytes / 1e6:.1f} MB"
+    kept = f"{moment(row.received_at)} UTC, {row.files} files, {row.size_bytes / 1e6:.1f} MB"
     removed = [Fact("Identity", "removed when the study was kept")] if row.deidentified else []
     return (*facts, Fact("Matched", row.matched_by), Fact("Kept", kept), *removed)
 
@@ -115,5 +109,5 @@ def reading_facts(row: "Row", said: Recorded) -> tuple[Fact, ...]:
     read = row.read
     facts = [Fact("Model", f"{said.model} {said.version}"), Fact("Series", said.series)]
     if read is not None:
-        facts.append(Fact("Read", f"{read.made_at:%Y-%m-%d %H:%M} UTC, in {read.seconds:.1f} s"))
+        facts.append(Fact("Read", f"{moment(read.made_at)} UTC, in {read.seconds:.1f} s"))
     return tuple(facts)

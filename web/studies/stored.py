@@ -18,6 +18,7 @@ from web.history.opening import History, Store
 from web.numbers import MOST_DIGITS
 from web.studies.folder import OUT, read_band, read_heat, read_hu, read_mask, read_outline
 from web.studies.protocol import Outline, Study, StudySource, UnknownStudy
+from web.wording import person
 
 if TYPE_CHECKING:
     from web.history.jobs import JobState
@@ -140,7 +141,7 @@ def downloads(folder: Path) -> tuple[str, ...]:
 
 def title_of(row: "Row") -> str:
     """What people call a study: the patient's name where it states one, and its date."""
-    name = row.patient_name.split("=")[0].replace("^", " ").strip() or f"Study {row.number}"
+    name = person(row.patient_name) or f"Study {row.number}"
     return name if row.study_date is None else f"{name}, {row.study_date:%Y-%m-%d}"
 
 

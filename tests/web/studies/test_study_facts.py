@@ -20,9 +20,10 @@ from web.history.opening import Store
 from web.history.worklist import study
 from web.studies.facts import amount
 from web.studies.recorded import read_recorded
-from web.studies.stated import age, geometry_facts, person
+from web.studies.stated import age, geometry_facts
 from web.studies.stored import change_of, stored_study
 from web.studies.working import Worker
+from web.wording import person
 
 
 def send(client: FlaskClient, worker: Worker, files: list[bytes], **fields: str) -> str:
