@@ -72,7 +72,7 @@ def test_a_single_slice_stands_in_for_its_own_neighbours(adjacent: model.Reader)
     found = adjacent.read(scan_of(80))
     assert found.probabilities["any"] == pytest.approx(any_probability(0), abs=1e-5)
     assert [note.split(";")[0] for note in found.notes] == ["adjacent reads a slice together with its neighbours"]
-    assert adjacent.read(scan_of(0, 80)).notes == ()
+    assert not any("neighbours" in note for note in adjacent.read(scan_of(0, 80)).notes)
 
 
 def test_the_command_line_reads_a_dicom_folder_file_by_file_without_neighbours(
