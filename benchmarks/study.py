@@ -116,7 +116,7 @@ def measure_forms(volume: "Volume", found: "Findings", seconds: Seconds) -> None
     from hemoscope.results.secondary_capture import secondary_captures
     from hemoscope.results.sources import sources_of
     from hemoscope.studies import decoded
-    from web.studies.folder import write_slice
+    from web.studies.folder import write_layers, write_scan
 
     provenance = Provenance.of(found, datetime.now(UTC))
     on_scan, blood = Blood.of(found), Blood.of(found, volume.on_slices)
@@ -134,8 +134,9 @@ def measure_forms(volume: "Volume", found: "Findings", seconds: Seconds) -> None
     with timed(seconds, "nifti"):
         nifti_mask(on_scan.labels, volume.scan)
     with timed(seconds, "viewer"), tempfile.TemporaryDirectory() as folder:
+        write_scan(Path(folder), volume.scan)
         for index, slice_found in enumerate(found.slices):
-            write_slice(Path(folder), index, volume.scan.hu[index], slice_found)
+            write_layers(Path(folder), index, slice_found)
 
 
 def measure_study(archive: Path, model_name: str) -> dict[str, Seconds]:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent  # where app.py lies, in a checkout and wher
     show_default=True,
     envvar="WEB_CONCURRENCY",
     show_envvar=True,
-    help="Processes; about 350 MB each.",
+    help="Processes; up to 400 MB each.",
 )
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the pages and the JSON API."""

@@ -41,7 +41,7 @@ def test_memory_is_that_of_the_process() -> None:
     before = resident_mb()
     held = b"x" * 50_000_000
     assert 45 < resident_mb(os.getpid()) - before < 60
-    assert resident_mb(peak=True) >= resident_mb()
+    assert resident_mb(peak=True) >= resident_mb() - 1  # the kernel counts in batches
     assert len(held) == 50_000_000
 
 

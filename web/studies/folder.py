@@ -65,13 +65,22 @@ def write_band(folder: Path, low: float, high: float) -> None:
     (folder / BAND).write_text(json.dumps([low, high]), encoding="utf-8")
 
 
-def write_slice(folder: Path, index: int, hu: NDArray[np.float32], found: SliceFindings) -> None:
-    """Write what the viewer shows of one slice.
+def write_scan(folder: Path, scan: Scan) -> None:
+    """Write the slices as the viewer shows them.
+
+    Raises:
+        OSError: where they cannot be written.
+    """
+    for index, hu in enumerate(scan.hu):
+        _write(folder, "hu", index, whole_hu(hu).astype("<i2"))
+
+
+def write_layers(folder: Path, index: int, found: SliceFindings) -> None:
+    """Write what the viewer lays over one slice.
 
     Raises:
         OSError: where it cannot be written.
     """
-    _write(folder, "hu", index, whole_hu(hu).astype("<i2"))
     for kind, pixels in (("mask", coded_mask(found)), ("heat", coarse_heat(found))):
         if pixels is not None:
             _write(folder, kind, index, pixels)

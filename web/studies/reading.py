@@ -6,6 +6,7 @@ who calls it is told of the progress and may end it.
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +19,7 @@ from hemoscope.results.folder import write_results
 from hemoscope.results.study import look_first, study_record
 from hemoscope.studies import File, Received, Studies, Volume, read_studies, read_volume
 from web.history.records import ReadingFacts
-from web.studies.folder import OUT, write_band, write_outline, write_slice
+from web.studies.folder import OUT, write_band, write_layers, write_outline, write_scan
 
 if TYPE_CHECKING:
     from hemoscope.findings import Findings
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Told = Callable[[int, int, str], object]
 
 # The parts of the work as shares of the whole, so that a bar moves evenly.
-OPENING, READING, MEASURING, RESULTS, SLICES = 0.1, 0.45, 0.1, 0.25, 0.1
+OPENING, READING, MEASURING, RESULTS, SLICES = 0.05, 0.4, 0.15, 0.37, 0.03
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def read_study(asked: Asked, reader: "Reader", folder: Path, max_pixels: int, to
     picked = studies.pick(asked.series)
     part = partial(_part, told, 0 if picked.stack is None else len(picked.stack.slices))
     volume = read_volume(picked, progress=part("Opening", 0, OPENING), max_pixels=max_pixels)
-    found = reader.read(volume.scan, part("Reading", OPENING, READING))
+    with ThreadPoolExecutor(1) as beside:  # packing takes another core while the network runs
+        stored = beside.submit(write_scan, folder, volume.scan)
+        found = reader.read(volume.scan, part("Reading", OPENING, READING))
+        stored.result()
     part("Measuring", OPENING + READING, MEASURING)(0, 1)
     measured = measure(volume.scan, found)
     said = study_record([f"study {asked.study_number}"], studies, picked, volume, found, measured)
@@ -70,7 +74,7 @@ def read_study(asked: Asked, reader: "Reader", folder: Path, max_pixels: int, to
     missing = write_results(folder / OUT, volume, found, measured, said, datetime.now(UTC), studies.notes)
     storing = part("Storing", 1 - SLICES, SLICES)
     for index, one in enumerate(found.slices):
-        write_slice(folder, index, volume.scan.hu[index], one)
+        write_layers(folder, index, one)
         storing(index + 1, len(found.slices))
     notes = _notes(studies, volume, found, measured)
     write_outline(folder, volume.scan, found.slices, f"{found.model} {found.version}", (*notes, *missing))

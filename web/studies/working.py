@@ -26,7 +26,7 @@ POLL_SECONDS = 5.0  # for jobs that other processes queued; our own wake us
 DEAD_SECONDS = 60.0  # between two looks for jobs whose process died
 TIDY_SECONDS = 3600.0
 ALIVE_SECONDS = 10.0  # a job that is silent for a minute counts as dead
-TOLD_SECONDS = 0.2  # between two notes of the progress: each is a transaction
+TOLD_SECONDS = 0.4  # between two notes of the progress: each is a transaction
 
 LOST = "The files of this study are not on this server any more."
 OUR_FAULT = "The reader failed on this study. That is our fault, not the study's; please tell us."
