@@ -42,7 +42,7 @@ MIB = 2**20
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Have glibc give the memory of slices and pictures back to the system when they are done.
+    """Have glibc give the memory of pictures and large arrays back to the system when they are done.
 
     By itself it raises the size from which it does so to what was freed last, up to 32 MB, and keeps the rest for each
     thread: sixteen threads that have each drawn a slice would hold what sixteen slices take. Elsewhere there is no
