@@ -56,7 +56,7 @@ def test_people_are_told_the_series_and_the_reading(run, study: Path) -> None:
     assert "Series 1: hemorrhage, any 0.94: subdural 0.75" in lines
     assert "  look at slice 1 (z 0.0 mm): hemorrhage, 0.94" in lines
     assert sum(line.startswith("  look at") for line in lines) == 5
-    assert "README: 'README' is text" in result.stderr
+    assert "README: The file is text" in result.stderr
     assert "not a medical device" in result.stderr
 
 

@@ -91,7 +91,7 @@ def read_header(file: File) -> Headed:
     head = file.head(HEAD_BYTES)
     if is_nifti(head):
         return _nifti(file, is_gzip(head))
-    if kind_of(head, file.name) == "picture":
+    if kind_of(head) == "picture":
         raise BadScan("This is a picture, not DICOM: it has no place in the head. `hemoscope predict` reads pictures.")
     with quiet():
         try:
