@@ -214,13 +214,20 @@ class Check:
     half: float
 
 
-def write_card(folder: Path, manifest: NetworkManifest, trainings: Sequence[tuple[str, float]], check: Check) -> None:
+def write_card(
+    folder: Path,
+    manifest: NetworkManifest,
+    trainings: Sequence[tuple[str, float]],
+    given: Sequence[str],
+    check: Check,
+) -> None:
     """Write `folder/README.md` from the manifest and what the export measured.
 
     Args:
         folder: the weights folder.
         manifest: its facts.
         trainings: the configurations that were trained one after the other, and the seconds that each took.
+        given: which weights stood in for configurations that these start from or learn from, in words.
         check: what the export measured.
     """
     sides = "float16 weights, float32 arithmetic" if check.half else "float32"
@@ -234,6 +241,7 @@ def write_card(folder: Path, manifest: NetworkManifest, trainings: Sequence[tupl
         + ", ".join(f"`python -m training.train {name} --fold {fold_word(manifest.fold)}`" for name, _ in trainings)
         + (", the same on the folds" if manifest.fold is None else "")
         + ", then `training.evaluate` and `training.export`",
+        *(f"- Not trained for this release, but taken from an earlier one: {words}" for words in given),
         f"- Training time: {sum(seconds for _, seconds in trainings) / 60:.0f} minutes on `{manifest.backend}`"
         + (", this network alone" if manifest.fold is None else ""),
         f"- The graph differs from Keras by at most {check.keras:.1e} on {check.slices} real slices; storing float16 "

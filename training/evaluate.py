@@ -5,9 +5,9 @@
 In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these runs and the data. The validation side
 gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json` for slices,
 `scan_rule.json` for whole scans, `metrics.json`, `report.html` with `report/*.png`, and for each side `validation.csv`,
-`test.csv` and `.npz`. Several folds are pooled in `runs/NAME/pooled/`, each slice and each scan judged by the rules of
-its own fold; the rules there judge nobody: they are fitted on all these slices, for a network that is trained on all
-patients.
+`test.csv` and `.npz`. Several folds, or with `--fold all` those that were trained, be it one, are pooled in
+`runs/NAME/pooled/`, each slice and each scan judged by the rules of its own fold; the rules there judge nobody: they are
+fitted on all these slices, for a network that is trained on all patients.
 
 Pixel figures leave out slices whose blood lies unknown or only inside boxes.
 """
@@ -57,7 +57,9 @@ class Evaluation:
     skipped: int
 
 
-def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bool = False) -> Path:
+def evaluate(
+    name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bool = False, pool: bool = False
+) -> Path:
     """Evaluate the folds one by one, pool them where they are several, and return the folder of the result.
 
     Args:
@@ -66,6 +68,7 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
         data: the data folder.
         runs: where trainings write.
         reuse: take the predictions that an evaluation of the same network left, instead of reading the slices again.
+        pool: make a pool of one fold too.
 
     Raises:
         BadData, BadWeights: if a training, its files or the data are missing, or do not go together; or if a network
@@ -81,7 +84,7 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
         one, sentence = _evaluate_fold(name, fold, data, runs, reuse)
         judged.append(one)
         sentences.append(sentence)
-    if len(folds) == 1:
+    if len(folds) == 1 and not pool:
         return run_folder(runs, name, folds[0])
     together, folder = join(judged), judged_folder(runs, name, None)
     whose = out_of_fold_patients(folds)
@@ -232,7 +235,7 @@ def main(name: str, data: Path, chosen: tuple[str, ...], runs: Path, reuse: bool
     try:
         if not folds:
             raise BadData(f"{runs / name} holds no trained network: run `python -m training.train {name}` first.")
-        folder = evaluate(name, folds, data, runs, reuse)
+        folder = evaluate(name, folds, data, runs, reuse, pool=ALL in chosen)
         found = read_evaluation(folder)
     except HemoscopeError as error:
         raise click.ClickException(str(error)) from None

@@ -33,6 +33,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.labels import CLASSES
 from hemoscope.manifest import FILE, Metric, NetworkManifest, TrainingData, read_graph, read_manifest, task_of
 from hemoscope.preprocessing import Preprocess
+from training.adopt import adopted, adopted_steps
 from training.calibrate import read_choice
 from training.cards import OUT_OF_FOLD, Check, card_of, preparation_limits, source_of, write_card
 from training.checkpoints import other_settings, run_folder, settings, trained_seconds
@@ -64,7 +65,7 @@ def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release
     """
     run, judged = run_folder(runs, name, fold), judged_folder(runs, name, fold)
     if not (judged / METRICS_FILE).is_file():
-        what = "two folds or more" if fold is None else "it"
+        what = "a fold or more" if fold is None else "it"
         raise BadData(f"Evaluate {what} first: python -m training.evaluate {name} --fold {fold_word(fold)}.")
     network = load_network(run / NETWORK_FILE)
     if fold is None:
@@ -84,7 +85,9 @@ def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release
     if not half_difference <= HALF_TOLERANCE:
         stored, half_difference = exact, 0.0
     manifest = _manifest(name, fold, config, network, stored, judged, runs, split.train, release)
-    trainings = [(step, trained_seconds(run_folder(runs, step, fold))) for step in steps_to(name)]
+    steps = {step: run_folder(runs, step, fold) for step in steps_to(name, adopted_steps(name, fold, runs))}
+    trainings = [(step, trained_seconds(run)) for step, run in steps.items() if adopted(run) is None]
+    given = [f"`{step}`: {words}" for step, run in steps.items() if (words := adopted(run))]
     folder = weights / name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=weights) as beside:
@@ -93,7 +96,7 @@ def export(name: str, fold: Fold, data: Path, runs: Path, weights: Path, release
         (made / GRAPH).write_bytes(stored)
         (made / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
         write_start(run / NETWORK_FILE, made / START_FILE)
-        write_card(made, manifest, trainings, Check(len(batch), keras_difference, half_difference))
+        write_card(made, manifest, trainings, given, Check(len(batch), keras_difference, half_difference))
         read_graph(made, read_manifest(made))  # as serving will
         for path in made.iterdir():
             path.replace(folder / path.name)
@@ -114,7 +117,7 @@ def _check_pool(name: str, runs: Path) -> None:
                 f"{run} was trained after {pooled} was made: run `python -m training.evaluate {name} --fold {ALL}` "
                 "again."
             )
-        for step in steps_to(name):
+        for step in steps_to(name, adopted_steps(name, None, runs)):
             one, on_all = run_folder(runs, step, fold), run_folder(runs, step, None)
             other = other_settings(settings(one), settings(on_all))
             if other:

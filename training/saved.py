@@ -25,6 +25,7 @@ from hemoscope.preprocessing import Preprocess
 from training.calibrate import RULE_FILE, read_choice
 from training.folds import ALL
 from training.networks.mirror import mirrored
+from training.networks.reader import SUBTYPE_SCORES
 
 NETWORK_FILE, PREPROCESS_FILE, CONFIG_FILE = "network.keras", "preprocess.json", "config.json"
 START_FILE = "start.npz"
@@ -79,7 +80,10 @@ def write_start(trained: Path, path: Path) -> None:
 
 
 def read_start(path: Path, network: keras.Model) -> None:
-    """Give a network the weights of `write_start`; it may take another size of slices, nothing else may differ.
+    """Give a network the weights of `write_start`; it may take another size of slices.
+
+    Nothing else may differ but one thing: where they are of a network that does not tell subtypes apart by pixel, the
+    layer that does keeps what it has.
 
     Raises:
         BadData: if there is no such file, it is garbled, or it is of another network.
@@ -88,10 +92,13 @@ def read_start(path: Path, network: keras.Model) -> None:
         weights = list(np.load(path).values())
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BadData(f"The weights {path} cannot be read: {error}.") from None
-    own = network.get_weights()
-    if [w.shape for w in weights] != [w.shape for w in own]:
+    own = network.weights
+    if len(weights) < len(own):
+        own = [w for w in own if not w.path.startswith(f"{SUBTYPE_SCORES}/")]
+    if [w.shape for w in weights] != [tuple(w.shape) for w in own]:
         raise BadData(f"The weights {path} are of another network than {network.name}.")
-    network.set_weights([w.astype(mine.dtype) for w, mine in zip(weights, own, strict=True)])
+    for mine, w in zip(own, weights, strict=True):
+        mine.assign(w.astype(mine.dtype))
 
 
 def older(made: Path, source: Path) -> bool:

@@ -42,5 +42,5 @@ def pool_rest(name: str, folds: Sequence[int], data: Path, runs: Path) -> bool:
     made = [pooled / METRICS_FILE, pooled / RULE_FILE, pooled / SCAN_RULE_FILE]
     if not any(older(file, one) for file in made for one in judged) and read_evaluation(pooled).folds == tuple(folds):
         return False
-    evaluate(name, folds, data, runs, reuse=True)
+    evaluate(name, folds, data, runs, reuse=True, pool=True)
     return True

@@ -12,7 +12,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -149,10 +149,16 @@ def _train(
             on_epoch(state.epoch, row)
 
 
-def steps_to(name: str) -> list[str]:
-    """The configurations that are trained one after the other for this one, the first one first."""
-    before = [one for one in (CONFIGS[name].teacher, CONFIGS[name].initial) if one in CONFIGS]
-    return list(dict.fromkeys([step for one in before for step in steps_to(one)] + [name]))
+def steps_to(name: str, given: Collection[str] = ()) -> list[str]:
+    """The configurations that are trained one after the other for this one, the first one first.
+
+    Args:
+        name: of the last one.
+        given: configurations that others stand in for, see `adopt`: what would lead to them is left out.
+    """
+    before = [] if name in given else [CONFIGS[name].teacher, CONFIGS[name].initial]
+    steps = [step for one in before if one in CONFIGS for step in steps_to(one, given)]
+    return list(dict.fromkeys([*steps, name]))
 
 
 def without_number(row: Mapping[str, float], network: keras.Model) -> str:

@@ -17,7 +17,7 @@ from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import BRAIN, Window
 from training.calibrate import write_rule
 from training.networks import NETWORKS
-from training.saved import UNCALIBRATED, load_network, open_keras
+from training.saved import UNCALIBRATED, load_network, open_keras, read_start, write_start
 
 PREPROCESS = Preprocess(32, (BRAIN, Window(40, 40), Window(60, 40)), frame="head")
 
@@ -128,3 +128,19 @@ def test_the_door_to_inference_finds_the_loader(run: Path, tmp_path: Path):
     assert model.load(str(run / "network.keras")).manifest.version == "unexported"
     with pytest.raises(UnknownModel, match="There is no file"):
         model.load(str(tmp_path / "network.keras"))
+
+
+def test_weights_without_subtypes_by_pixel_start_a_network_with_them(tmp_path: Path):
+    small = {"filters": (4, 4, 4, 4), "blocks": (1, 1, 1, 1), "decoder": (4, 4, 4)}
+    keras.utils.set_random_seed(8)
+    plain, telling = NETWORKS["reader"](32, 3, **small), NETWORKS["reader"](32, 3, subtypes=True, **small)
+    plain.save(tmp_path / "network.keras")
+    write_start(tmp_path / "network.keras", tmp_path / "start.npz")
+    own = [w.copy() for w in telling.get_layer("subtype_scores").get_weights()]
+    read_start(tmp_path / "start.npz", telling)
+    image = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    expected, found = plain.predict_on_batch(image), telling.predict_on_batch(image)
+    for output in ("mask", "logits"):
+        np.testing.assert_allclose(found[output], expected[output], atol=5e-3)  # stored in float16
+    for kept, before in zip(telling.get_layer("subtype_scores").get_weights(), own, strict=True):
+        np.testing.assert_array_equal(kept, before)

@@ -13,6 +13,8 @@ from keras import layers
 from hemoscope.labels import SUBTYPES
 from training.networks.heads import add_class_head
 
+SUBTYPE_SCORES = "subtype_scores"  # the layer that a network which does not tell subtypes apart by pixel lacks
+
 
 def build_reader(
     size: int,
@@ -56,7 +58,7 @@ def build_reader(
     logits, cams = add_class_head(features, mask, dropout)
     outputs = {"mask": mask, "logits": logits, "cams": cams}
     if subtypes:
-        said = _at_full_size(layers.Conv2D(len(SUBTYPES), 1)(y))
+        said = _at_full_size(layers.Conv2D(len(SUBTYPES), 1, name=SUBTYPE_SCORES)(y))
         outputs["subtypes"] = layers.Activation("softmax", dtype="float32", name="subtypes")(said)
     return keras.Model(image, outputs, name="reader")
 
