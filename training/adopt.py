@@ -54,7 +54,7 @@ def adopt(name: str, config: TrainConfig, weights: Path, fold: Fold, data: Path,
         raise BadData(f"{weights} was trained on other folds than those of {runs}: who was held out then is not known.")
     if fold is not None and manifest.fold != fold:
         raise BadData(
-            f"{weights} was trained on fold {fold_word(manifest.fold)}: it has seen patients whom fold {fold} holds out."
+            f"{weights} was trained on fold {fold_word(manifest.fold)}: fold {fold} holds out patients whom it saw."
         )
     network = build(config)
     read_start(weights / START_FILE, network)

@@ -6,8 +6,8 @@ In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these r
 gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json` for slices,
 `scan_rule.json` for whole scans, `metrics.json`, `report.html` with `report/*.png`, and for each side `validation.csv`,
 `test.csv` and `.npz`. Several folds, or with `--fold all` those that were trained, be it one, are pooled in
-`runs/NAME/pooled/`, each slice and each scan judged by the rules of its own fold; the rules there judge nobody: they are
-fitted on all these slices, for a network that is trained on all patients.
+`runs/NAME/pooled/`, each slice and each scan judged by the rules of its own fold; the rules there judge nobody: they
+are fitted on all these slices, for a network that is trained on all patients.
 
 Pixel figures leave out slices whose blood lies unknown or only inside boxes.
 """
@@ -57,9 +57,7 @@ class Evaluation:
     skipped: int
 
 
-def evaluate(
-    name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bool = False, pool: bool = False
-) -> Path:
+def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bool = False, pool: bool = False) -> Path:
     """Evaluate the folds one by one, pool them where they are several, and return the folder of the result.
 
     Args:

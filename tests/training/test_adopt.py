@@ -1,4 +1,4 @@
-"""Weights that ship stand in for a step of a training: on their own fold and on all patients only, and the card says so."""
+"""Weights that ship stand in for a step of a training, on their own fold and on all patients, and the card says so."""
 
 import json
 import shutil
@@ -82,7 +82,7 @@ def test_adopted_weights_are_those_that_ship(copy: Path) -> None:
 
 
 def test_weights_do_not_stand_in_where_they_have_seen_who_is_held_out(copy: Path) -> None:
-    with pytest.raises(BadData, match="trained on fold 0: it has seen patients whom fold 1 holds out"):
+    with pytest.raises(BadData, match="trained on fold 0: fold 1 holds out patients whom it saw"):
         take(copy, 1)
     manifest = copy / "weights" / "earlier" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"split_sha256": "0" * 64}))
