@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hemoscope.context_rule import in_context
 from hemoscope.errors import BadScan, BadWeights, UnknownModel
-from hemoscope.findings import DecidedBy, Findings, SliceFindings, Timings
+from hemoscope.findings import DecidedBy, Finding, Findings, SliceFindings, Timings
 from hemoscope.graph import Network, open_graph
 from hemoscope.labels import ANY
 from hemoscope.manifest import (
@@ -32,7 +33,7 @@ from hemoscope.manifest import (
 )
 from hemoscope.postprocessing import contradictions, largest_probabilities, slice_findings
 from hemoscope.scan import Scan
-from hemoscope.scan_rule import FEWEST_SLICES, scan_probabilities, without_masks
+from hemoscope.scan_rule import FEWEST_SLICES, scan_probabilities
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,12 @@ class Reader(ABC):
 
     @abstractmethod
     def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
-        """Read one slice of a scan."""
+        """Read one slice of a scan, by itself."""
+
+    def marked_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        """The same with its mask whatever the finding, where the model can give it: the slices beside it may change
+        the finding."""
+        return self.read_slice(scan, index)
 
     @abstractmethod
     def misfits(self, scan: Scan) -> Sequence[str]:
@@ -72,22 +78,24 @@ class Reader(ABC):
         slices: list[SliceFindings] = []
         timings = Timings(0.0, 0.0, 0.0)
         for index in range(len(scan.hu)):
-            found, spent = self.read_slice(scan, index)
+            found, spent = self.marked_slice(scan, index)
             slices.append(replace(found, mask_probability=None))  # a megabyte a slice, and the mask is made
             timings += spent
             if progress is not None:
                 progress(index + 1, len(scan.hu))
-        rule = self.manifest.scan_rule if len(slices) >= FEWEST_SLICES else None
+        whole = len(slices) >= FEWEST_SLICES
+        rule, context = (self.manifest.scan_rule, self.manifest.context_rule) if whole else (None, None)
         probabilities = scan_probabilities(rule, slices) if rule else largest_probabilities(slices)
         finding = (rule or self.manifest.rule).decide(probabilities[ANY] or 0.0)
+        if context:
+            slices = in_context(context, slices)
         suspicious = sum(one.finding != "none" for one in slices)
-        if finding == "none":
-            slices = without_masks(slices)
+        slices = [one.without_mask() if finding == "none" else one.shown for one in slices]
         areas_px = [one.area_px for one in slices if one.area_px is not None]
         areas_mm2 = [one.area_mm2 for one in slices if one.area_mm2 is not None]
         decided_by: DecidedBy = "scan" if rule else "slice"
         notes = [*scan.notes, *_doubts(scan, self.manifest.gives_mask), *self.misfits(scan)]
-        notes += _decision(len(slices), suspicious if finding == "none" else 0, decided_by)
+        notes += _decision(len(slices), suspicious, finding, decided_by, context is not None)
         if finding != "none":
             notes += contradictions(slices, probabilities)
         return Findings(
@@ -130,6 +138,10 @@ class NetworkReader(Reader):
         return self._manifest
 
     def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        found, spent = self.marked_slice(scan, index)
+        return found.shown, spent
+
+    def marked_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
         began = time.perf_counter()
         tensor, placement = self.manifest.preprocess.tensor(scan, index)
         prepared = time.perf_counter()
@@ -156,6 +168,10 @@ class EnsembleReader(Reader):
         return self._manifest
 
     def read_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
+        found, spent = self.marked_slice(scan, index)
+        return found.shown, spent
+
+    def marked_slice(self, scan: Scan, index: int) -> tuple[SliceFindings, Timings]:
         readings = [member.read_slice(scan, index) for member in self._members]
         began = time.perf_counter()
         slices = [found for found, _ in readings]
@@ -253,25 +269,32 @@ def _load_keras(path: Path) -> Reader:
     raise BadWeights("A .keras file needs an installed hemoscope with its `train` extra.")
 
 
-def _decision(slices: int, suspicious: int, decided_by: DecidedBy) -> list[str]:
-    """Which rule decided, in sentences; of a single slice there is nothing to say.
+def _decision(slices: int, suspicious: int, finding: Finding, decided_by: DecidedBy, in_context: bool) -> list[str]:
+    """Which rules decided, and where they disagree, in sentences; of a single slice there is nothing to say.
 
     Args:
         slices: in the scan.
-        suspicious: of these, in a scan that was decided `none`.
+        suspicious: of these.
+        finding: of the scan.
         decided_by: see `Findings`.
+        in_context: whether the slices were judged beside their neighbours.
     """
     if slices < 2:
         return []
     if decided_by == "slice":
-        return [f"The scan was decided by the likeliest of its {slices} slices, with the rule for single slices."]
-    said = [
-        f"The scan was decided by the rule for whole scans, over {slices} slices; each slice by that for single ones."
-    ]
-    if suspicious:
+        said = [f"The scan was decided by the likeliest of its {slices} slices, with the rule for single slices."]
+        return [*said, "Each slice was judged beside its neighbours."] if in_context else said
+    of_slices = "beside its neighbours" if in_context else "by that for single ones"
+    said = [f"The scan was decided by the rule for whole scans, over {slices} slices; each slice {of_slices}."]
+    if finding == "none" and suspicious:
         said.append(
-            f"The scan as a whole was decided none, but by themselves not all slices were ({suspicious} of {slices}): "
+            f"The scan as a whole was decided none, but one by one not all slices were ({suspicious} of {slices}): "
             "look at these. They are shown without a mask."
+        )
+    if finding != "none" and not suspicious:
+        said.append(
+            f"The scan as a whole was decided {finding}, but one by one all slices were decided none: look at the "
+            "likeliest. No mask is shown."
         )
     return said
 

@@ -4,7 +4,7 @@ In: arrays and numbers from post-processing. Out: immutable values.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,8 +24,8 @@ class SliceFindings:
         probabilities: calibrated probability by class, in the order of `labels.CLASSES`; None for a class that the
             model does not assess (a segmentation network knows `any` only).
         finding: the decision from the probability of `any`; `uncertain` is the abstain band.
-        mask: bool (rows, columns) on the scan's own grid: where the blood is. Empty where the finding is `none`; None
-            for a model that gives no mask (a classifier).
+        mask: bool (rows, columns) on the scan's own grid: where the blood is. Empty where the finding is `none`, see
+            `shown`; None for a model that gives no mask (a classifier).
         mask_probability: float32 (rows, columns), 0..1: the pixel probabilities before the threshold; None without a
             mask, and in the reading of a whole scan, where they would take four times the memory of the masks.
         heat: Grad-CAM by class, each float32 (rows, columns), 0..1 relative to its own largest value, of an ensemble
@@ -52,6 +52,23 @@ class SliceFindings:
             return None
         counts = np.bincount(self.subtype_map.ravel(), minlength=1 + len(SUBTYPES))
         return dict(zip(SUBTYPES, counts[1:].tolist(), strict=True))
+
+    @property
+    def shown(self) -> "SliceFindings":
+        """As it is shown: without a finding there is no mask, which would contradict it."""
+        return self.without_mask() if self.finding == "none" else self
+
+    def without_mask(self) -> "SliceFindings":
+        """The same with an empty mask; what is said of the slice otherwise stays."""
+        if self.mask is None or not self.mask.any():
+            return self
+        return replace(
+            self,
+            mask=np.zeros(self.mask.shape, bool),
+            area_px=0,
+            area_mm2=None if self.area_mm2 is None else 0.0,
+            subtype_map=None if self.subtype_map is None else np.zeros_like(self.subtype_map),
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from hemoscope.context_rule import ContextRule
 from hemoscope.ensemble import Combination, Ensemble
 from hemoscope.errors import BadWeights
 from hemoscope.findings import DecidedBy
@@ -81,6 +82,7 @@ class Manifest:
         licence, intended_use, limits: what it may and may not be used for.
         scan_rule: how whole scans are decided; None for a model without such a rule. Manifests that were written
             before there was one lack the key.
+        context_rule: how the slices of whole scans are decided, the same goes for it; without it by `rule`.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Manifest:
     intended_use: str
     limits: tuple[str, ...]
     scan_rule: ScanRule | None = field(default=None, kw_only=True)
+    context_rule: ContextRule | None = field(default=None, kw_only=True)
 
     @property
     def gives_mask(self) -> bool:
@@ -166,6 +169,7 @@ class Manifest:
             "metrics": tuple(Metric(**entry) for entry in stored["metrics"]),
             "limits": tuple(stored["limits"]),
             "scan_rule": None if stored.get("scan_rule") is None else ScanRule(**stored["scan_rule"]),
+            "context_rule": None if stored.get("context_rule") is None else ContextRule(**stored["context_rule"]),
         }
 
     def _check(self) -> None:

@@ -84,7 +84,7 @@ def slice_findings(
     rule: Rule,
     spacing_mm: tuple[float, float] | None,
 ) -> SliceFindings:
-    """What is said of one slice.
+    """What is said of one slice by itself, with its mask whatever the finding, see `SliceFindings.shown`.
 
     Args:
         outputs: of the network for this slice, float32: `mask` (size, size, 1) pixel probabilities, or with a class
@@ -124,7 +124,7 @@ def ruled_findings(
     rule: Rule,
     spacing_mm: tuple[float, float] | None,
 ) -> SliceFindings:
-    """What the rule says of a slice, whether one network read it or several.
+    """What the rule says of a slice, whether one network read it or several; its mask whatever the finding.
 
     Args:
         logits: (classes,), of the rule's classes, before calibration.
@@ -136,9 +136,8 @@ def ruled_findings(
     assessed = dict(zip(rule.classes, rule.probabilities(logits).tolist(), strict=True))
     finding = rule.decide(assessed[ANY])
     mask = None if mask_probability is None else mask_probability >= rule.mask_threshold
-    if mask is not None and finding == "none":
-        # A mask without a finding would contradict it. `zeros_like` would take memory at once, `zeros` does not.
-        mask = np.zeros(mask.shape, bool)
+    if mask is not None and not mask.any():
+        mask = np.zeros(mask.shape, bool)  # takes no memory until something is written: most slices are empty
     return SliceFindings(
         probabilities={name: assessed.get(name) for name in CLASSES},
         finding=finding,

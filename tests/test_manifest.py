@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
+from hemoscope.context_rule import ContextRule
 from hemoscope.errors import BadWeights
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.manifest import (
@@ -64,6 +65,7 @@ MANIFEST = NetworkManifest(
     limits=("Not a medical device.",),
 )
 SCANS = ScanRule(2, 1.5, -1.0, 0.125, 0.5, "By hand.")
+CONTEXT = ContextRule(0.5, 1.5, -1.0, 0.125, 0.5, "By hand.")
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_the_rule_is_that_of_the_manifest():
     assert (rule.decision_low, rule.decision_high, rule.mask_threshold) == (0.25, 0.75, 0.5)
 
 
-@pytest.mark.parametrize("key", sorted(set(MANIFEST.to_dict()) - {"scan_rule"}))
+@pytest.mark.parametrize("key", sorted(set(MANIFEST.to_dict()) - {"scan_rule", "context_rule"}))
 def test_a_missing_fact_is_named(folder, key):
     stored = MANIFEST.to_dict()
     del stored[key]
@@ -104,15 +106,16 @@ def test_a_missing_fact_is_named(folder, key):
 
 def test_a_manifest_from_before_there_were_rules_for_scans_has_none(folder):
     stored = MANIFEST.to_dict()
-    del stored["scan_rule"]
+    del stored["scan_rule"], stored["context_rule"]
     (folder / FILE).write_text(json.dumps(stored))
     assert read_manifest(folder) == MANIFEST
-    assert read_manifest(folder).scan_rule is None
+    assert read_manifest(folder).scan_rule is None and read_manifest(folder).context_rule is None
 
 
-def test_the_rule_for_scans_survives_the_file_of_networks_and_ensembles(folder):
-    assert read_manifest(write(folder, scan_rule=asdict(SCANS))) == replace(MANIFEST, scan_rule=SCANS)
-    ensemble = replace(ENSEMBLE, scan_rule=SCANS)
+def test_the_rules_for_scans_survive_the_file_of_networks_and_ensembles(folder):
+    stored = write(folder, scan_rule=asdict(SCANS), context_rule=asdict(CONTEXT))
+    assert read_manifest(stored) == replace(MANIFEST, scan_rule=SCANS, context_rule=CONTEXT)
+    ensemble = replace(ENSEMBLE, scan_rule=SCANS, context_rule=CONTEXT)
     assert EnsembleManifest.from_dict(json.loads(json.dumps(ensemble.to_dict()))) == ensemble
 
 
@@ -133,6 +136,8 @@ def test_the_abstain_band_is_that_of_the_rule_that_decided():
         ({"scan_rule": asdict(SCANS) | {"temperature": 0}}, "temperature"),
         ({"scan_rule": asdict(SCANS) | {"decision_low": 0.6}}, "thresholds"),
         ({"scan_rule": asdict(SCANS) | {"chosen": 1}}, "chosen must be str"),
+        ({"context_rule": {}}, "cannot be read"),
+        ({"context_rule": asdict(CONTEXT) | {"share": 2}}, "share must be 0 to 1"),
         ({"colour": "blue"}, "unknown keys .'colour'."),
         ({"preprocess": MANIFEST.preprocess.to_dict() | {"gamma": 2}}, "unknown keys .'gamma'."),
         ({"preprocess": None}, "object of settings"),
@@ -260,7 +265,7 @@ def test_composition_and_cost_are_said_in_words():
     assert unmeasured.cost == "2 networks, 1,234 parameters together"
 
 
-@pytest.mark.parametrize("key", sorted(set(ENSEMBLE.to_dict()) - {"members", "scan_rule"}))
+@pytest.mark.parametrize("key", sorted(set(ENSEMBLE.to_dict()) - {"members", "scan_rule", "context_rule"}))
 def test_a_missing_fact_of_an_ensemble_is_named(tmp_path, key):
     stored = ENSEMBLE.to_dict()
     del stored[key]

@@ -151,7 +151,55 @@ def test_a_scan_without_a_finding_has_no_mask_and_names_the_slices_that_are_susp
     assert [one.area_px for one in found.slices] == [0, 0, 0, 0]
     assert (found.area_px, found.area_mm2) == (0, 0)
     assert not any(one.mask.any() for one in found.slices)
-    assert "by themselves not all slices were (2 of 4): look at these." in found.notes[1]
+    assert "one by one not all slices were (2 of 4): look at these." in found.notes[1]
+
+
+# Half of each slice's logit and a quarter of each neighbour's; at the ends two thirds and one third.
+CONTEXT_RULE = {"share": 0.5, "temperature": 1.0, "bias": 0.0, "decision_low": 0.3, "decision_high": 0.6, "chosen": ""}
+
+
+def test_slices_of_a_scan_are_judged_beside_their_neighbours_and_marked_by_that(weights):
+    lenient = SCAN_RULE | {"decision_low": 0.1, "decision_high": 0.15}
+    write_weights(weights, "beside", scan_rule=lenient, context_rule=CONTEXT_RULE)
+    found = model.load("beside").read(scan_of(0, 72, 72, 0, 0, 72, 0))
+    # Logits -4 and 3.216: (2 * -4 + 3.216) / 3 = -1.6, (-4 + 3 * 3.216) / 4 = 1.41, ..., a lone one -0.39.
+    said = [one.probabilities["any"] for one in found.slices]
+    assert said[:2] == pytest.approx([1 / (1 + exp(1.595)), 1 / (1 + exp(-1.412))], abs=1e-3)
+    assert [one.finding for one in found.slices] == [
+        "none",
+        "hemorrhage",
+        "hemorrhage",
+        *["none"] * 2,
+        "uncertain",
+        "none",
+    ]
+    assert [one.area_px for one in found.slices] == [0, 1024, 1024, 0, 0, 1024, 0]
+    assert found.notes[0].endswith("over 7 slices; each slice beside its neighbours.")
+
+
+def test_a_slice_that_only_its_neighbours_give_away_is_marked(weights):
+    # 50 HU is 159 of 255: a logit of 0.988, 0.73. By the strict rule of single slices that is none.
+    write_weights(weights, "beside", decision_low=0.75, scan_rule=SCAN_RULE, context_rule=CONTEXT_RULE)
+    reader, faint = model.load("beside"), 50
+    (alone,), (_, beside, _) = reader.read(scan_of(faint)).slices, reader.read(scan_of(72, faint, 72)).slices
+    assert (alone.finding, alone.area_px) == ("none", 0)
+    assert (beside.finding, beside.area_px) == ("hemorrhage", 1024)
+
+
+def test_a_scan_whose_slices_are_all_decided_none_says_where_to_look(weights):
+    write_weights(
+        weights, "beside", scan_rule=SCAN_RULE, context_rule=CONTEXT_RULE | {"decision_low": 0.9, "decision_high": 0.95}
+    )
+    found = model.load("beside").read(scan_of(0, 40, 72))
+    assert (found.finding, found.area_px) == ("hemorrhage", 0)
+    assert "decided hemorrhage, but one by one all slices were decided none: look at the likeliest." in found.notes[1]
+
+
+@pytest.mark.parametrize("levels_hu", [(72,), (72, 0)])
+def test_one_slice_and_two_are_not_judged_beside_neighbours(weights, levels_hu):
+    write_weights(weights, "beside", scan_rule=SCAN_RULE, context_rule=CONTEXT_RULE)
+    beside, plain = model.load("beside").read(scan_of(*levels_hu)), model.load("hand").read(scan_of(*levels_hu))
+    assert [one.probabilities for one in beside.slices] == [one.probabilities for one in plain.slices]
 
 
 @pytest.mark.parametrize("levels_hu", [(40,), (40, 40)])

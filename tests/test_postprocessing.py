@@ -116,8 +116,13 @@ def test_without_spacing_there_is_no_area_in_mm2():
     assert slice_findings(outputs(), PLACEMENT, Rule(**RULE), None).area_mm2 is None
 
 
+def test_what_is_marked_is_known_whatever_the_finding():
+    found = slice_findings(outputs(any_logit=-3.0), PLACEMENT, Rule(**RULE), None)
+    assert (found.finding, found.area_px) == ("none", 20)
+
+
 def test_no_hemorrhage_means_an_empty_mask_but_its_probabilities_stay():
-    found = slice_findings(outputs(any_logit=-3.0), PLACEMENT, Rule(**RULE), (1, 1))
+    found = slice_findings(outputs(any_logit=-3.0), PLACEMENT, Rule(**RULE), (1, 1)).shown
     assert found.finding == "none"
     assert not found.mask.any()
     assert (found.area_px, found.area_mm2) == (0, 0)
@@ -147,7 +152,7 @@ def test_each_pixel_of_the_mask_has_its_most_probable_subtype():
 
 
 def test_an_empty_mask_has_no_subtypes_and_a_network_that_does_not_say_gives_no_map():
-    none = slice_findings(by_subtype() | outputs(any_logit=-3.0), PLACEMENT, Rule(**RULE), None)
+    none = slice_findings(by_subtype() | outputs(any_logit=-3.0), PLACEMENT, Rule(**RULE), None).shown
     assert none.subtype_areas_px == dict.fromkeys(SUBTYPES, 0)
     silent = slice_findings(outputs(), PLACEMENT, Rule(**RULE), None)
     assert silent.subtype_map is None and silent.subtype_areas_px is None

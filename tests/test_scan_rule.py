@@ -7,7 +7,7 @@ import pytest
 
 from hemoscope.findings import SliceFindings
 from hemoscope.labels import CLASSES
-from hemoscope.scan_rule import ScanRule, evidence, scan_probabilities, without_masks
+from hemoscope.scan_rule import ScanRule, evidence, scan_probabilities
 
 
 def probability(logit: float) -> float:
@@ -68,14 +68,3 @@ def test_a_class_that_is_not_assessed_stays_unknown() -> None:
     assert said["any"] == pytest.approx(probability(1.0))
     assert said["epidural"] is None
     assert scan_probabilities(rule, [slice_findings(1.0, 0.5)])["epidural"] == pytest.approx(probability(-1.0))
-
-
-def test_masks_go_and_the_rest_of_a_slice_stays() -> None:
-    before = slice_findings(1.0)
-    (after,) = without_masks([before])
-    assert after.mask is not None and after.subtype_map is not None
-    assert not after.mask.any() and not after.subtype_map.any()
-    assert (after.area_px, after.area_mm2) == (0, 0.0)
-    assert (after.finding, after.probabilities) == (before.finding, before.probabilities)
-    assert after.mask_probability is before.mask_probability
-    assert before.mask is not None and before.mask.all()  # what was handed in is as it was

@@ -303,7 +303,8 @@ def rewrite_card(text: str, before: Manifest, after: Manifest) -> str:
 
 
 def _scan_line(manifest: Manifest) -> list[str]:
-    return [] if manifest.scan_rule is None else [f"- Whole scans: {manifest.scan_rule.chosen}"]
+    rules = (("Whole scans", manifest.scan_rule), ("Slices of whole scans", manifest.context_rule))
+    return [f"- {of}: {rule.chosen}" for of, rule in rules if rule is not None]
 
 
 def _head(manifest: Manifest) -> list[str]:

@@ -241,10 +241,10 @@ CONFIGS: dict[str, TrainConfig] = {
         mirror=True,
         **_READER | {"weights": _READER["weights"] | {"synthetic": (0.0, 0.4)}},
     ),
-    # Untried: rates and sizes are the reader's, the epochs follow from the slices there are.
+    # Rates and sizes are the reader's, the epochs follow from the slices there are.
     "reader_open_96": TrainConfig(
         preprocess=Preprocess(size=96, windows=READER_WINDOWS, frame="head"),
-        epochs=24,
+        epochs=18,
         learning_rate=2e-3,
         warmup=1,
         final_rate=0.1,
@@ -252,7 +252,7 @@ CONFIGS: dict[str, TrainConfig] = {
     ),
     "reader_open_128": TrainConfig(
         preprocess=Preprocess(size=128, windows=READER_WINDOWS, frame="head"),
-        epochs=16,
+        epochs=10,
         learning_rate=1e-3,
         warmup=0.5,
         final_rate=0.05,
@@ -261,12 +261,11 @@ CONFIGS: dict[str, TrainConfig] = {
     ),
     "reader_open": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
-        epochs=18,
+        epochs=10,
         learning_rate=5e-4,
         warmup=0.5,
         final_rate=0.02,
         initial="reader_open_128",
-        mirror=True,
         **_READER_OPEN,
     ),
     # The classifiers of the reports, on one footing: the same slices, drawn alike, 20,000 of them, the same

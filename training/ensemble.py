@@ -50,9 +50,9 @@ from training.datasets.sample import Sample
 from training.ensembles import ENSEMBLES, EnsembleConfig, strictest_licence
 from training.evaluate import judge_fold, read_evaluation
 from training.export import git_commit, installed_packages
+from training.fitted_rules import read_context_rule, read_scan_rule
 from training.folds import FOLDS, Folds, fold_word
 from training.predictions import Collector, Predictions, prepare_slice
-from training.scan_calibration import read_scan_rule
 
 CHANCE = 0.5  # the AUC of a coin: a member counts by what it is above that
 
@@ -280,6 +280,7 @@ def _manifest(
         intended_use=" ".join(dict.fromkeys(manifest.intended_use for manifest in manifests)),
         limits=_limits(manifests),
         scan_rule=read_scan_rule(run),
+        context_rule=read_context_rule(run),
         members=parts,
         combination=config.combination,
         milliseconds_a_slice=float(f"{milliseconds:.3g}"),

@@ -4,10 +4,10 @@
 
 In: `runs/NAME/fold_K/` as `training.train` leaves it, the folds file of these runs and the data. The validation side
 gives calibration and thresholds, the test side the figures. Out, in the same folder: `rule.json` for slices,
-`scan_rule.json` for whole scans, `metrics.json`, `report.html` with `report/*.png`, and for each side `validation.csv`,
-`test.csv` and `.npz`. Several folds, or with `--fold all` those that were trained, be it one, are pooled in
-`runs/NAME/pooled/`, each slice and each scan judged by the rules of its own fold; the rules there judge nobody: they
-are fitted on all these slices, for a network that is trained on all patients.
+`scan_rule.json` for whole scans, `context_rule.json` for their slices, `metrics.json`, `report.html` with
+`report/*.png`, and for each side `validation.csv`, `test.csv` and `.npz`. Several folds, or with `--fold all` those
+that were trained, be it one, are pooled in `runs/NAME/pooled/`, each slice and each scan judged by the rules of its own
+fold; the rules there judge nobody: they are fitted on all these slices, for a network of all patients.
 
 Pixel figures leave out slices whose blood lies unknown or only inside boxes.
 """
@@ -25,14 +25,16 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.manifest import Metric
 from training.calibrate import fit_rule, out_of_fold_patients, read_rule, validation_patients, write_rule
 from training.checkpoints import run_folder
+from training.context_calibration import fit_context_rule
 from training.datasets import load_samples
 from training.datasets.sample import Sample
 from training.figures import curves, figures
+from training.fitted_rules import read_context_rule, read_scan_rule, write_context_rule, write_scan_rule
 from training.folds import ALL, FILES, FOLDS, Fold, Folds, Split
 from training.predictions import Judged, Predictions, join, judge, predict, write_table
 from training.report import write_report
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_config, read_preprocess
-from training.scan_calibration import fit_scan_rule, read_scan_rule, write_scan_rule
+from training.scan_calibration import fit_scan_rule
 
 METRICS_FILE, POOLED = "metrics.json", "pooled"
 
@@ -90,6 +92,7 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
     _write(name, tuple(folds), together, sentences, folder, log=None)
     write_rule(rule, sentence, folder)
     write_scan_rule(fit_scan_rule(together.predictions, rule, whose), folder)
+    write_context_rule(fit_context_rule(together.predictions, rule, whose), folder)
     return folder
 
 
@@ -159,8 +162,9 @@ def judge_fold(
     write_rule(fitted, sentence, run)
     rule = read_rule(run)  # judged by what was stored, as serving is
     write_scan_rule(fit_scan_rule(validation, rule, validation_patients(fold)), run)
+    write_context_rule(fit_context_rule(validation, rule, validation_patients(fold)), run)
     write_table(judge(validation, rule), run / "validation.csv")
-    judged = judge(test, rule, read_scan_rule(run))
+    judged = judge(test, rule, read_scan_rule(run), read_context_rule(run))
     write_table(judged, run / "test.csv")
     _write(name, (fold,), judged, [sentence], run, log=run / "log.csv")
     return judged, sentence

@@ -40,9 +40,9 @@ from training.checkpoints import other_settings, run_folder, settings, trained_s
 from training.configs import CONFIGS, TrainConfig
 from training.datasets.sample import Sample
 from training.evaluate import METRICS_FILE, judged_folder, read_evaluation, read_split
+from training.fitted_rules import read_context_rule, read_scan_rule
 from training.folds import ALL, FILES, Fold, Folds, fold_option, fold_word
 from training.saved import NETWORK_FILE, START_FILE, load_network, older, read_config, read_preprocess, write_start
-from training.scan_calibration import read_scan_rule
 from training.train import steps_to, usable
 
 GRAPH = "network.onnx"
@@ -262,6 +262,7 @@ def _manifest(
             *preparation_limits(config.preprocess, learnt),
         ),
         scan_rule=read_scan_rule(judged),
+        context_rule=read_context_rule(judged),
     )
 
 

@@ -6,7 +6,7 @@ in different ways. A figure that cannot be said (no positives, no masks) is left
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,9 @@ FEW = 10  # positives; below it a figure says little, whatever its interval
 RESAMPLES = 1000
 SENSITIVITY = 0.95
 CURVE_POINTS = 200
+IN_CONTEXT = "in context"  # in the name of every figure of slices that were judged beside their neighbours
+RANKED_IN_CONTEXT = ("AUC any", f"specificity at sensitivity {SENSITIVITY}", "ECE any")
+LEFT_OUT_IN_CONTEXT = ("pixel AUC",)  # the pixels' scores are the same
 PER_PATIENT = "per patient"  # in the name of every figure that counts patients and not slices
 
 DECISIONS = ("sensitivity", "specificity", "precision", "f1", "accuracy")
@@ -86,6 +89,8 @@ def figures(judged: Judged, resamples: int = RESAMPLES) -> tuple[Metric, ...]:
             found += _patient_figures(part, resamples) if scans is None else scan_figures(scans, part.set, resamples)
             found += _pixel_figures(part, resamples)
             found += _subtype_figures(part, resamples)
+            if judged.in_context is not None:
+                found += _context_figures(part.set, judged.in_context, resamples)
     return tuple(found)
 
 
@@ -209,6 +214,18 @@ def scan_figures(scans: Scans, set_name: str, resamples: int = RESAMPLES) -> Ite
 
     columns = (truth, findings == 1)
     yield from _measured(set_name, "abstain share per patient", share, columns, groups, truth, resamples, note)
+
+
+def _context_figures(set_name: str, in_context: Judged, resamples: int) -> Iterator[Metric]:
+    """How well the slices of a set's complete scans are told beside their neighbours; nothing for a set without any."""
+    part = _Part(set_name, in_context, in_context.predictions.sources == set_name)
+    if not part.chosen.any():
+        return
+    ranked = [metric for metric in _class_figures(part, resamples) if metric.name in RANKED_IN_CONTEXT]
+    for metric in (*ranked, *_decision_figures(part, resamples), *_pixel_figures(part, resamples)):
+        if metric.name not in LEFT_OUT_IN_CONTEXT:
+            note = "; ".join(text for text in (metric.note, "each slice beside its neighbours") if text)
+            yield replace(metric, name=f"{metric.name} {IN_CONTEXT}", note=note)
 
 
 def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:

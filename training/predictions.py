@@ -9,8 +9,8 @@ would have said.
 import csv
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import click
@@ -18,14 +18,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from hemoscope.context_rule import ContextRule
 from hemoscope.errors import BadData, HemoscopeError
+from hemoscope.findings import Finding
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.metrics import Counts, ScoreHistogram
 from hemoscope.postprocessing import Rule, class_logits, subtype_map
 from hemoscope.preprocessing import Placement, Preprocess
 from hemoscope.scan_rule import ScanRule
 from training.datasets.sample import BLOOD, SUBTYPE_BITS, Sample
-from training.scans import FINDINGS, Scans, judge_scans
+from training.scans import FINDINGS, Scans, judge_scans, rows_of_complete_scans
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,20 @@ class Predictions:
         arrays = {name: np.asarray(value) for name, value in stored.items() if value is not None}
         np.savez_compressed(path, fingerprint=np.array(fingerprint), **arrays)
 
+    def take(self, rows: NDArray[np.int64]) -> "Predictions":
+        """Those of some slices only, in the order of `rows`, which names none twice."""
+        places = np.full(len(self.keys), -1)
+        places[rows] = np.arange(len(rows))
+        at = places[self.pixel_slices]
+        of_slices = ("keys", "groups", "sources", "labels", "logits", "marked", "subtype_pixels")
+        arrays = {name: getattr(self, name) for name in of_slices}
+        return replace(
+            self,
+            **{name: None if array is None else array[rows] for name, array in arrays.items()},
+            pixel_slices=at[at >= 0],
+            pixels=self.pixels[at >= 0],
+        )
+
     @classmethod
     def read(cls, path: Path, fingerprint: str) -> "Predictions":
         """Read `save`'s file.
@@ -98,6 +114,7 @@ class Judged:
         counts: int64 (m, 4), true and false positive, false and true negative pixels of the mask that is shown: at
             the mask threshold, and empty where the finding is `none`.
         scans: what the rule for whole scans says of them; None without one.
+        in_context: the slices of complete scans alone, with what the rule for these says of them; None without one.
     """
 
     predictions: Predictions
@@ -105,6 +122,7 @@ class Judged:
     findings: NDArray[np.int8]
     counts: NDArray[np.int64]
     scans: Scans | None = None
+    in_context: "Judged | None" = None
 
     def slice_counts(self) -> list[Counts]:
         """`counts`, one `Counts` a slice with known pixels."""
@@ -228,25 +246,46 @@ def _subtypes(
     return Subtypes(marked, pixels)
 
 
-def judge(predictions: Predictions, rule: Rule, scan_rule: ScanRule | None = None) -> Judged:
-    """What serving says with these rules, see `postprocessing.slice_findings` and `scan_rule`.
+def judge(
+    predictions: Predictions, rule: Rule, scan_rule: ScanRule | None = None, context_rule: ContextRule | None = None
+) -> Judged:
+    """What serving says with these rules, see `postprocessing.slice_findings`, `scan_rule` and `context_rule`.
 
-    The masks are those of single slices: serving empties them where a whole scan is decided `none`.
+    The masks are those of single slices, or in context of slices beside their neighbours: serving empties them where a
+    whole scan is decided `none`.
     """
     probabilities = rule.probabilities(predictions.logits)
+    return replace(
+        _judged(predictions, rule, probabilities, rule.decide),
+        scans=None if scan_rule is None else judge_scans(predictions, rule, scan_rule),
+        in_context=None if context_rule is None else _in_context(predictions, rule, context_rule),
+    )
+
+
+def _in_context(predictions: Predictions, rule: Rule, context_rule: ContextRule) -> Judged | None:
+    scans = rows_of_complete_scans(predictions)
+    if not scans:
+        return None
+    alone = rule.probabilities(predictions.logits)
+    probabilities = np.concatenate([context_rule.probabilities(alone[rows]) for rows in scans])
+    return _judged(predictions.take(np.concatenate(scans)), rule, probabilities, context_rule.decide)
+
+
+def _judged(
+    predictions: Predictions, rule: Rule, probabilities: NDArray[np.float64], decide: Callable[[float], Finding]
+) -> Judged:
     assessed = probabilities[:, rule.classes.index(ANY)].tolist()
-    findings = np.array([FINDINGS.index(rule.decide(probability)) for probability in assessed], np.int8)
+    findings = np.array([FINDINGS.index(decide(probability)) for probability in assessed], np.int8)
     edge = round(rule.mask_threshold * BINS)
     negatives, positives = predictions.pixels.astype(np.int64).transpose(1, 0, 2)
     shown = findings[predictions.pixel_slices] > 0
     found, wrong = positives[:, edge:].sum(1) * shown, negatives[:, edge:].sum(1) * shown
     counts = np.stack([found, wrong, positives.sum(1) - found, negatives.sum(1) - wrong], axis=1)
-    scans = None if scan_rule is None else judge_scans(predictions, rule, scan_rule)
-    return Judged(predictions, probabilities, findings, counts, scans)
+    return Judged(predictions, probabilities, findings, counts)
 
 
 def join(parts: Sequence[Judged]) -> Judged:
-    """Several folds' test sides as one, each judged by its own fold's rules; with scans where all folds have some."""
+    """Several folds' test sides as one, each judged by its own fold's rules; with what all folds have of scans."""
     offsets = np.cumsum([0] + [len(part.predictions.keys) for part in parts])
     sides = [part.predictions for part in parts]
     arrays = ("keys", "groups", "sources", "labels", "logits", "pixels")
@@ -262,7 +301,13 @@ def join(parts: Sequence[Judged]) -> Judged:
         for name in ("probabilities", "findings", "counts")
     }
     scans = [part.scans for part in parts if part.scans is not None]
-    return Judged(predictions, **own, scans=Scans.joined(scans) if len(scans) == len(parts) else None)
+    in_context = [part.in_context for part in parts if part.in_context is not None]
+    return Judged(
+        predictions,
+        **own,
+        scans=Scans.joined(scans) if len(scans) == len(parts) else None,
+        in_context=join(in_context) if len(in_context) == len(parts) else None,
+    )
 
 
 def write_table(judged: Judged, path: Path) -> None:

@@ -1,17 +1,12 @@
 """The rule for whole scans, fitted on patients that the network never saw, with sentences that say how.
 
 In: `Predictions` of a fold's validation patients (or out of fold of all), and the `Rule` of their slices. Out: a
-`ScanRule` and `scan_rule.json`, which holds `null` where there are no scans to fit it on. NumPy only.
+`ScanRule`, or None where there are no scans to fit it on. NumPy only.
 """
-
-import json
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hemoscope.errors import BadWeights
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.metrics import auc
 from hemoscope.postprocessing import Rule
@@ -20,7 +15,6 @@ from training.calibrate import PRIOR_SD, SENSITIVITY, SPECIFICITY, decision_thre
 from training.predictions import Predictions
 from training.scans import evidence_of_scans, labels_of_scan, rows_of_scans
 
-SCAN_RULE_FILE = "scan_rule.json"
 NEIGHBOURS = (1, 2, 3)  # the candidates; of the equally good the fewest
 ENOUGH = 20  # scans with and scans without blood; with fewer no temperature is fitted
 ONE_SIDED = 1.645  # standard errors to the 95 % end of a normal distribution
@@ -73,28 +67,6 @@ def fit_scan_rule(predictions: Predictions, rule: Rule, whose: str) -> ScanRule 
         "one-sided 95 % error."
     )
     return ScanRule(neighbours, temperature, bias, low, high, chosen)
-
-
-def write_scan_rule(rule: ScanRule | None, folder: Path) -> None:
-    """Write `scan_rule.json` into a run's folder."""
-    text = json.dumps(None if rule is None else asdict(rule), indent=2)
-    (folder / SCAN_RULE_FILE).write_text(text, encoding="utf-8")
-
-
-def read_scan_rule(folder: Path) -> ScanRule | None:
-    """The rule for whole scans that an evaluation wrote; None where it found none, or is older than such rules.
-
-    Raises:
-        BadWeights: if the file is garbled.
-    """
-    path = folder / SCAN_RULE_FILE
-    if not path.is_file():
-        return None
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return None if stored is None else ScanRule(**stored)
-    except (OSError, ValueError, TypeError) as error:
-        raise BadWeights(f"The rule {path} cannot be read: {error}. `python -m training.evaluate` writes it.") from None
 
 
 def _errors(found: NDArray[np.float64], temperature: float, bias: float, scaled: bool) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from hemoscope.scan_rule import FEWEST_SLICES, ScanRule, evidence
 if TYPE_CHECKING:
     from training.predictions import Predictions
 
+THINNED = {"phe_sich"}  # of their scans slices are missing, so what is next in the table may lie elsewhere in the head
 WHOLE_SCANS = 5  # slices a patient on average; below it a set shows single slices, and a patient's figure means nothing
 FINDINGS = ("none", "uncertain", "hemorrhage")
 
@@ -61,6 +62,11 @@ def rows_of_scans(predictions: "Predictions") -> list[NDArray[np.int64]]:
         if rows.size >= WHOLE_SCANS * patients.size:
             found += [rows[place == number] for number in range(patients.size)]
     return [rows for rows in found if rows.size >= FEWEST_SLICES]
+
+
+def rows_of_complete_scans(predictions: "Predictions") -> list[NDArray[np.int64]]:
+    """The same for the scans that no slice was taken out of."""
+    return [rows for rows in rows_of_scans(predictions) if predictions.sources[rows[0]] not in THINNED]
 
 
 def labels_of_scan(labels: NDArray[np.float64]) -> NDArray[np.float64]:

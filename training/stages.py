@@ -10,9 +10,9 @@ from training.calibrate import RULE_FILE
 from training.checkpoints import finished, read_state, run_folder
 from training.configs import CONFIGS
 from training.evaluate import METRICS_FILE, evaluate, judged_folder, read_evaluation
+from training.fitted_rules import CONTEXT_RULE_FILE, SCAN_RULE_FILE
 from training.folds import Fold
 from training.saved import NETWORK_FILE, older
-from training.scan_calibration import SCAN_RULE_FILE
 from training.train import train
 
 
@@ -39,7 +39,7 @@ def pool_rest(name: str, folds: Sequence[int], data: Path, runs: Path) -> bool:
     """Pool these folds, all judged, unless that was done since; say whether it was left to do."""
     pooled = judged_folder(runs, name, None)
     judged = [run_folder(runs, name, fold) / METRICS_FILE for fold in folds]
-    made = [pooled / METRICS_FILE, pooled / RULE_FILE, pooled / SCAN_RULE_FILE]
+    made = [pooled / name for name in (METRICS_FILE, RULE_FILE, SCAN_RULE_FILE, CONTEXT_RULE_FILE)]
     if not any(older(file, one) for file in made for one in judged) and read_evaluation(pooled).folds == tuple(folds):
         return False
     evaluate(name, folds, data, runs, reuse=True, pool=True)

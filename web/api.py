@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from hemoscope import labels
 from hemoscope.errors import BadRequest
+from hemoscope.fitted_rule import FittedRule
 from hemoscope.manifest import EnsembleManifest, NetworkManifest
 from hemoscope.results.record import failure, record
 from hemoscope.scan import BRAIN, Window
@@ -111,6 +112,12 @@ def _rounded(value: float | None, decimals: int) -> float | None:
     return None if value is None else round(float(value), decimals)
 
 
+def _decision(rule: FittedRule | None) -> dict[str, object] | None:
+    if rule is None:
+        return None
+    return {"low": rule.decision_low, "high": rule.decision_high, "chosen": rule.chosen}
+
+
 def _model(manifest: NetworkManifest | EnsembleManifest) -> dict[str, object]:
     """What a manifest says of a model, without what only the loading of it needs."""
     ensemble = manifest if isinstance(manifest, EnsembleManifest) else None
@@ -122,13 +129,8 @@ def _model(manifest: NetworkManifest | EnsembleManifest) -> dict[str, object]:
         "summary": manifest.summary,
         "classes": list(manifest.classes),
         "decision": {"low": manifest.decision_low, "high": manifest.decision_high},
-        "scan_decision": None
-        if manifest.scan_rule is None
-        else {
-            "low": manifest.scan_rule.decision_low,
-            "high": manifest.scan_rule.decision_high,
-            "chosen": manifest.scan_rule.chosen,
-        },
+        "scan_decision": _decision(manifest.scan_rule),
+        "context_decision": _decision(manifest.context_rule),
         "thresholds_chosen": manifest.thresholds_chosen,
         "training_data": [asdict(entry) for entry in manifest.training_data],
         "metrics": [asdict(entry) for entry in manifest.metrics],

@@ -18,15 +18,10 @@ from tests.test_manifest import MANIFEST
 from training.calibrate import write_rule
 from training.cards import Check, rewrite_card, write_card
 from training.figures import figures
+from training.fitted_rules import SCAN_RULE_FILE, read_scan_rule, write_scan_rule
 from training.predictions import BINS, Predictions, join, judge
 from training.saved import fingerprint
-from training.scan_calibration import (
-    ENOUGH,
-    SCAN_RULE_FILE,
-    fit_scan_rule,
-    read_scan_rule,
-    write_scan_rule,
-)
+from training.scan_calibration import ENOUGH, fit_scan_rule
 from training.scan_rule import main
 from training.scans import judge_scans, rows_of_scans
 
@@ -207,7 +202,7 @@ def exported(tmp_path: Path) -> Path:
     )
     manifest = replace(MANIFEST, **asdict(RULE), metrics=metrics)
     (weights / FILE).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n")
-    write_card(weights, manifest, [("tiny", 60.0)], Check(3, 1e-6, 0.0))
+    write_card(weights, manifest, [("tiny", 60.0)], [], Check(3, 1e-6, 0.0))
     return tmp_path
 
 

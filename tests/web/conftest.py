@@ -67,6 +67,7 @@ def manifest(name: str, classes: tuple[str, ...]) -> SimpleNamespace:
         parameters=1234567,
         fold=0,
         scan_rule=None,
+        context_rule=None,
         band=lambda decided_by: (0.25, 0.625),
     )
 

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from werkzeug.test import TestResponse
 
+from hemoscope.context_rule import ContextRule
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import dicom_slices, make_phantom
 from hemoscope.scan_rule import ScanRule
@@ -54,14 +55,15 @@ def test_one_slice_gives_the_record_of_the_command_line(client: FlaskClient, che
 
 def test_the_band_of_whole_scans_stands_beside_that_of_slices(client: FlaskClient, check: Any, models: Any) -> None:
     models.readers["reader"].manifest.scan_rule = ScanRule(1, 1.0, -1.0, 0.125, 0.5, "By hand.")
+    models.readers["reader"].manifest.context_rule = ContextRule(0.5, 1.0, -1.0, 0.25, 0.75, "By hand too.")
     decisions = {
-        one["name"]: (one["decision"], one["scan_decision"]) for one in check(client.get("/api/v1/models"))["models"]
+        one["name"]: (one["decision"], one["scan_decision"], one["context_decision"])
+        for one in check(client.get("/api/v1/models"))["models"]
     }
     slices = {"low": 0.25, "high": 0.625}
-    assert decisions == {
-        "unet": (slices, None),
-        "reader": (slices, {"low": 0.125, "high": 0.5, "chosen": "By hand."}),
-    }
+    scans = {"low": 0.125, "high": 0.5, "chosen": "By hand."}
+    in_context = {"low": 0.25, "high": 0.75, "chosen": "By hand too."}
+    assert decisions == {"unet": (slices, None, None), "reader": (slices, scans, in_context)}
 
 
 def test_area_of_dicom_is_in_square_millimetres(client: FlaskClient, check: Any) -> None:

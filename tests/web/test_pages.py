@@ -20,6 +20,7 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from hemoscope import render
+from hemoscope.context_rule import ContextRule
 from hemoscope.phantom import Bleed, dicom_slices, make_phantom
 from hemoscope.scan_rule import ScanRule
 from tests.web.conftest import ensemble_manifest, grey_png
@@ -202,7 +203,9 @@ def test_the_band_that_is_explained_is_that_of_the_rule_that_decided(
 def test_a_model_states_how_it_decides_whole_scans(client: FlaskClient, models: Any) -> None:
     assert "Decides scans" not in client.get("/models").text
     models.readers["reader"].manifest.scan_rule = ScanRule(1, 1.0, -1.0, 0.125, 0.5, "Chosen by hand.")
+    models.readers["reader"].manifest.context_rule = ContextRule(0.5, 1.0, -1.0, 0.25, 0.75, "By hand too.")
     page = client.get("/models").text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "<dt>Decides their slices</dt><dd>none below 25 %, hemorrhage from 75 %, uncertain between. By hand" in page
     assert "<dt>Decides scans</dt><dd>none below 12 %, hemorrhage from 50 %, uncertain between. Chosen by hand." in page
 
 

@@ -119,6 +119,7 @@ def _get(name: str, summary: str, schema: str) -> Schema:
 
 def _model() -> Schema:
     bound = or_null(NUMBER)
+    fitted = or_null(obj({"low": PROBABILITY, "high": PROBABILITY, "chosen": TEXT}))
     texts = ("name", "version", "title", "task", "summary", "thresholds_chosen", "licence", "intended_use", "created")
     metric = {"set": TEXT, "name": TEXT, "n": COUNT, "positives": or_null(COUNT), "value": NUMBER}
     data = {"set": TEXT, "licence": TEXT, "citation": TEXT, "patients": or_null(COUNT), "slices": or_null(COUNT)}
@@ -127,8 +128,10 @@ def _model() -> Schema:
         | {
             "classes": array({"enum": list(labels.CLASSES)}),
             "decision": obj({"low": PROBABILITY, "high": PROBABILITY}),
-            "scan_decision": or_null(obj({"low": PROBABILITY, "high": PROBABILITY, "chosen": TEXT}))
+            "scan_decision": fitted
             | {"description": "Of whole scans. null: the model has no rule for them, its likeliest slice decides."},
+            "context_decision": fitted
+            | {"description": "Of their slices, each beside its neighbours. null: `decision` is theirs too."},
             "training_data": array(obj(data)),
             "metrics": array(obj(metric | {"low": bound, "high": bound, "note": TEXT})),
             "limits": TEXTS,
