@@ -20,7 +20,7 @@ from hemoscope.errors import BadData
 from training.averaging import mean_of_epochs, remember_start, with_start
 from training.configs import TrainConfig
 from training.folds import Fold, Folds, fold_word
-from training.saved import read_config, read_start
+from training.saved import NETWORK_FILE, read_config, read_start, start_from
 
 
 @dataclass
@@ -120,16 +120,14 @@ def start(
     if config.initial is not None and config.initial.endswith(".npz"):
         read_start(Path(config.initial), network)
     elif config.initial is not None:
-        part = network.get_layer(config.initial_layer) if config.initial_layer else network
-        initial = run_folder(runs, config.initial, fold) / "network.weights.h5"
+        initial = run_folder(runs, config.initial, fold) / NETWORK_FILE
         if not initial.is_file():
             raise BadData(
                 f"This training starts from {config.initial}: run `python -m training.train {config.initial} "
                 f"--fold {fold_word(fold)}` first."
             )
         folds.check(initial.parent)
-        with _without_optimizer(network):
-            part.load_weights(initial)
+        start_from(initial, network.get_layer(config.initial_layer) if config.initial_layer else network)
     if writes:
         run.mkdir(parents=True, exist_ok=True)
         (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
@@ -198,10 +196,12 @@ def end_epoch(network: keras.Model, config: TrainConfig, state: State, row: dict
 
 
 def save_network(network: keras.Model, run: Path) -> None:
-    """The network in float32 and without the optimizer: `.keras` for use, `.weights.h5` to start from."""
-    with _without_optimizer(network):
-        network.save(run / "network.keras")
-        network.save_weights(run / "network.weights.h5")
+    """The network in float32 and without the optimizer, whose state triples a file and is of use to `resume` alone."""
+    optimizer, network.optimizer = network.optimizer, None
+    try:
+        network.save(run / NETWORK_FILE)
+    finally:
+        network.optimizer = optimizer
 
 
 @contextmanager
@@ -214,16 +214,6 @@ def _kept_weights(network: keras.Model, config: TrainConfig, epoch: int, run: Pa
         yield
     finally:
         network.set_weights(own)
-
-
-@contextmanager
-def _without_optimizer(network: keras.Model) -> Iterator[None]:
-    """Its state triples a file, and does not belong to a training that starts anew."""
-    optimizer, network.optimizer = network.optimizer, None
-    try:
-        yield
-    finally:
-        network.optimizer = optimizer
 
 
 def _log(row: dict[str, float], epoch: int, run: Path) -> None:

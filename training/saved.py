@@ -7,7 +7,7 @@ In: the path of a `.keras` file. Out: the network in float32, as it is evaluated
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,20 @@ def read_start(path: Path, network: keras.Model) -> None:
         weights = list(np.load(path).values())
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BadData(f"The weights {path} cannot be read: {error}.") from None
-    own = network.weights
-    if len(weights) < len(own):
-        own = [w for w in own if not w.path.startswith(f"{SUBTYPE_SCORES}/")]
-    if [w.shape for w in weights] != [tuple(w.shape) for w in own]:
-        raise BadData(f"The weights {path} are of another network than {network.name}.")
-    for mine, w in zip(own, weights, strict=True):
-        mine.assign(w.astype(mine.dtype))
+    _take(weights, network, path)
+
+
+def start_from(trained: Path, network: keras.Model) -> None:
+    """Give a network the weights of a trained one, in the same way as `read_start`.
+
+    Args:
+        trained: a `.keras` file.
+        network: takes them.
+
+    Raises:
+        BadData: if it is of another network.
+    """
+    _take(keras.saving.load_model(trained, compile=False).get_weights(), network, trained)
 
 
 def older(made: Path, source: Path) -> bool:
@@ -199,6 +206,16 @@ def _unexported(path: Path, network: keras.Model, preprocess: Preprocess) -> Net
         intended_use="Research use, not a medical device.",
         limits=tuple(limits),
     )
+
+
+def _take(weights: Sequence[NDArray[Any]], network: keras.Model, path: Path) -> None:
+    own = network.weights
+    if len(weights) < len(own):
+        own = [w for w in own if not w.path.startswith(f"{SUBTYPE_SCORES}/")]
+    if [w.shape for w in weights] != [tuple(w.shape) for w in own]:
+        raise BadData(f"The weights {path} are of another network than {network.name}.")
+    for mine, w in zip(own, weights, strict=True):
+        mine.assign(w.astype(mine.dtype))
 
 
 def _in_float32(stored: Any) -> Any:

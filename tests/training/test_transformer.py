@@ -18,6 +18,7 @@ from training.networks.heads import ClosedFormGradCam
 from training.networks.mirror import mirrored
 from training.networks.stn import STAGE_1
 from training.networks.transformer import IDENTITY, Affine, AffineSampling, InverseAffine, alignment
+from training.saved import start_from
 
 SIZE = 32
 STAGE_1_ARGUMENTS = {"hidden": 8}
@@ -139,9 +140,9 @@ def test_stage_2_takes_over_exactly_what_stage_1_learnt(tmp_path: Path):
     random = np.random.default_rng(2)
     for weight in first.weights:
         weight.assign(random.uniform(0.01, 0.1, weight.shape))
-    first.save_weights(tmp_path / "network.weights.h5")
+    first.save(tmp_path / "network.keras")
     second = NETWORKS["stn_vgg16"](SIZE, 3, **STAGE_2_ARGUMENTS)
-    second.get_layer(STAGE_1).load_weights(tmp_path / "network.weights.h5")
+    start_from(tmp_path / "network.keras", second.get_layer(STAGE_1))
     for one, other in zip(second.get_layer(STAGE_1).weights, first.weights, strict=True):
         assert (one.numpy() == other.numpy()).all()
     images = np.random.default_rng(0).random((2, SIZE, SIZE, 3), np.float32)

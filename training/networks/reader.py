@@ -58,7 +58,8 @@ def build_reader(
     logits, cams = add_class_head(features, mask, dropout)
     outputs = {"mask": mask, "logits": logits, "cams": cams}
     if subtypes:
-        said = _at_full_size(layers.Conv2D(len(SUBTYPES), 1, name=SUBTYPE_SCORES)(y))
+        # From zeros: a mean with weights of a network without this layer leaves the order of what it says.
+        said = _at_full_size(layers.Conv2D(len(SUBTYPES), 1, kernel_initializer="zeros", name=SUBTYPE_SCORES)(y))
         outputs["subtypes"] = layers.Activation("softmax", dtype="float32", name="subtypes")(said)
     return keras.Model(image, outputs, name="reader")
 
