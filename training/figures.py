@@ -135,6 +135,7 @@ def _class_figures(part: _Part, resamples: int) -> Iterator[Metric]:
     for name in part.judged.predictions.classes:
         entry = (part.labels(name), part.probabilities(name), part.groups)
         yield from _ranked(part.set, f"AUC {name}", auc, *entry, resamples)
+    yield from _mean_of_subtypes(part, resamples)
     entry = (part.labels(ANY), part.probabilities(ANY), part.groups)
     yield from _ranked(part.set, "average precision any", average_precision, *entry, resamples)
 
@@ -148,6 +149,35 @@ def _class_figures(part: _Part, resamples: int) -> Iterator[Metric]:
         ("ECE any before calibration", raw, "15 bins, plain sigmoid"),
     ):
         yield from _ranked(part.set, name, _calibration_error, *columns, resamples, note, basic_interval)
+
+
+def _mean_of_subtypes(part: _Part, resamples: int) -> Iterator[Metric]:
+    """The mean AUC of the subtypes that some slices have and others have not; nothing with fewer than two of them."""
+    assessed = [name for name in SUBTYPES if name in part.judged.predictions.classes]
+    if len(assessed) < 2:
+        return
+    labels = np.stack([part.labels(name) for name in assessed], axis=1)
+    said = np.stack([part.probabilities(name) for name in assessed], axis=1)
+    rows = ~np.isnan(labels).any(axis=1)
+    truth = labels[rows] == 1
+    ranked = [name for name, both in zip(assessed, _both_kinds(truth), strict=True) if both]
+    if len(ranked) < 2:
+        return
+    note = f"of {', '.join(ranked)}; in resamples without one of them of the others"
+    columns = (truth, said[rows])
+    yield from _measured(
+        part.set, "AUC mean of the subtypes", _mean_auc, columns, part.groups[rows], truth.any(1), resamples, note
+    )
+
+
+def _both_kinds(truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    kinds: NDArray[np.bool_] = truth.any(0) & ~truth.all(0)
+    return kinds
+
+
+def _mean_auc(truth: NDArray[np.bool_], said: NDArray[np.float64]) -> float:
+    areas = [auc(truth[:, place], said[:, place]) for place in np.flatnonzero(_both_kinds(truth))]
+    return float(np.mean(areas)) if areas else np.nan
 
 
 def _decision_figures(part: _Part, resamples: int) -> Iterator[Metric]:
@@ -252,18 +282,17 @@ def _pixel_figures(part: _Part, resamples: int) -> Iterator[Metric]:
         return _measured(part.set, name, statistic, (column,), patients, among, resamples, note)
 
     yield from measured("pixel AUC", _pixel_auc, histograms, f"{known_pixels}; before the threshold")
-    yield from measured("IoU pooled", lambda each: Counts(*each.sum(0).tolist()).iou, sums, as_shown)
+    yield from measured("IoU pooled", _pooled_iou, sums, as_shown)
     yield from measured("Dice pooled", _pooled_dice, sums, as_shown)
     yield from measured(
         "Dice pooled on positives", _pooled_dice, positive_sums, "slices with blood only", bleeds[bleeds]
     )
-    yield from measured(
-        "Dice pooled, masks and hemorrhage-free patients",
-        _pooled_dice,
-        sure_sums,
-        "slices with a mask and all slices of patients without any hemorrhage; slices that lie beside a bleed are out",
-        bleeds[sure],
+    surely = (
+        "slices with a mask and all slices of patients without any hemorrhage; slices that lie beside a bleed are out"
     )
+    for figure, statistic in (("Dice", _pooled_dice), ("IoU", _pooled_iou)):
+        name = f"{figure} pooled, masks and hemorrhage-free patients"
+        yield from measured(name, statistic, sure_sums, surely, bleeds[sure])
     lines = [Counts(*row) for row in counts[bleeds].tolist()]
     low, high = bootstrap_interval(
         lambda each: float(each.mean()), groups[bleeds], np.array([line.dice for line in lines]), resamples=resamples
@@ -329,6 +358,10 @@ def _pixel_auc(histograms: NDArray[np.int64]) -> float:
 
 def _pooled_dice(sums: NDArray[np.int64]) -> float:
     return Counts(*sums.sum(0).tolist()).dice
+
+
+def _pooled_iou(sums: NDArray[np.int64]) -> float:
+    return Counts(*sums.sum(0).tolist()).iou
 
 
 def _calibration_error(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:

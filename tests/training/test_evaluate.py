@@ -278,6 +278,7 @@ def by_hand() -> Judged:
         ("Dice pooled on positives", 12 / (12 + 2 + 4)),
         # Without slice 3: another slice of its patient bleeds.
         ("Dice pooled, masks and hemorrhage-free patients", 12 / (12 + 2 + 4)),
+        ("IoU pooled, masks and hemorrhage-free patients", 6 / (6 + 2 + 4)),
         ("Dice per slice", 12 / (12 + 2 + 4)),
     ],
 )
@@ -297,6 +298,26 @@ def test_a_figure_says_over_how_many_slices_it_is():
     assert entries["Dice pooled"] == (3, 1)
     assert entries["Dice pooled, masks and hemorrhage-free patients"] == (2, 1)
     assert entries["Dice pooled on positives"] == (1, 1)
+
+
+def test_the_mean_over_subtypes_is_of_those_that_are_there_on_slices_with_all_labels_known():
+    labels = np.zeros((5, len(CLASSES)))
+    labels[:3, 0] = 1
+    labels[[0, 1], CLASSES.index("subdural")] = 1
+    labels[2, CLASSES.index("epidural")] = 1
+    labels[4, 1:] = nan
+    logits = np.zeros((5, len(CLASSES)), np.float32)
+    logits[:, CLASSES.index("subdural")] = [3, 1, 2, 0, 9]  # of four pairs (two slices, two others) three are in order
+    logits[:, CLASSES.index("epidural")] = [0, 0, 1, 0, 9]  # all in order
+    side = replace(
+        by_hand().predictions,
+        classes=CLASSES, keys=np.arange(5).astype(str), groups=np.arange(5).astype(str), sources=np.array(["s"] * 5),
+        labels=labels, logits=logits, pixel_slices=np.zeros(0, np.int64), pixels=np.zeros((0, 2, BINS), np.int32),
+    )  # fmt: skip
+    metrics = figures(judge(side, Rule(CLASSES, 1.0, (0.0,) * 6, 0.25, 0.5, 0.5)), resamples=20)
+    (found,) = [metric for metric in metrics if metric.name == "AUC mean of the subtypes"]
+    assert (found.value, found.n, found.positives) == (pytest.approx((3 / 4 + 1) / 2), 4, 3)
+    assert "of epidural, subdural;" in found.note
 
 
 def test_figures_of_few_positives_are_marked():
@@ -381,7 +402,7 @@ def test_figures_of_subtypes_in_the_mask_by_hand(name: str, expected: float):
 
 def test_a_network_that_does_not_tell_subtypes_apart_by_pixel_has_no_such_figure():
     names = {metric.name for metric in figures(silent(by_subtype()), resamples=20)}
-    assert not [name for name in names if "subtype" in name or "pixels called" in name]
+    assert not [name for name in names if "subtype is" in name or "pixels called" in name]
 
 
 def test_subtypes_are_stored_joined_and_read_back(tmp_path: Path):
