@@ -98,15 +98,33 @@ def slice_findings(
     heat = HeatMaps(outputs["cams"], placement, CLASSES) if "cams" in outputs else {}
     found = ruled_findings(class_logits(outputs), mask_probability, heat, rule, spacing_mm)
     if "subtypes" in outputs and found.mask is not None:
-        return replace(found, subtype_map=subtype_map(outputs["subtypes"], found.mask, placement))
+        return replace(found, subtype_map=subtype_map(pixel_subtypes(outputs), found.mask, placement))
     return found
+
+
+def pixel_subtypes(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Which subtype blood in each pixel has: what the pixel says, times what the classes say of the whole slice.
+
+    Args:
+        outputs: `subtypes` (size, size, 5), and perhaps `logits` (6,).
+
+    Returns:
+        float32 (size, size, 5), probabilities that sum to 1 a pixel, in the order of `labels.SUBTYPES`.
+    """
+    subtypes = outputs["subtypes"]
+    if "logits" not in outputs:
+        return subtypes
+    of_slice = outputs["logits"][[CLASSES.index(name) for name in SUBTYPES]]
+    both = subtypes / (1 + np.exp(-np.clip(of_slice, -30, 30)))
+    joint: NDArray[np.float32] = (both / both.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return joint
 
 
 def subtype_map(subtypes: NDArray[np.float32], mask: NDArray[np.bool_], placement: Placement) -> NDArray[np.uint8]:
     """The most probable subtype of each pixel of a mask, see `SliceFindings.subtype_map`.
 
     Args:
-        subtypes: (size, size, 5), on the network's grid, in the order of `labels.SUBTYPES`.
+        subtypes: (size, size, 5), on the network's grid, see `pixel_subtypes`.
         mask: bool (rows, columns), on the scan's own.
         placement: where the one lay in the other.
     """

@@ -7,7 +7,14 @@ import pytest
 
 from hemoscope.findings import SliceFindings
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
-from hemoscope.postprocessing import Rule, class_logits, contradictions, largest_probabilities, slice_findings
+from hemoscope.postprocessing import (
+    Rule,
+    class_logits,
+    contradictions,
+    largest_probabilities,
+    pixel_subtypes,
+    slice_findings,
+)
 from hemoscope.preprocessing import Placement
 
 RULE = {
@@ -149,6 +156,17 @@ def test_each_pixel_of_the_mask_has_its_most_probable_subtype():
     expected[6:10, 17:20] = 1 + SUBTYPES.index("epidural")
     assert (found.subtype_map == expected).all()
     assert found.subtype_areas_px == dict.fromkeys(SUBTYPES, 0) | {"subdural": 8, "epidural": 12}
+
+
+def test_what_the_classes_say_of_the_slice_weighs_what_its_pixels_say():
+    logits = np.zeros(6, np.float32)
+    logits[CLASSES.index("epidural")] = -2.197225  # 0.1, the others a half
+    joint = pixel_subtypes(by_subtype() | {"logits": logits})
+    # The right half: 0.6 * 0.1 for epidural against 0.1 * 0.5 for each of the others.
+    assert joint[0, 9, SUBTYPES.index("epidural")] == pytest.approx(0.06 / (0.06 + 4 * 0.05), abs=1e-5)
+    assert joint.sum(axis=-1) == pytest.approx(1.0)
+    silent = {"subtypes": by_subtype()["subtypes"]}
+    assert pixel_subtypes(silent) is silent["subtypes"]
 
 
 def test_an_empty_mask_has_no_subtypes_and_a_network_that_does_not_say_gives_no_map():

@@ -257,7 +257,7 @@ CONFIGS: dict[str, TrainConfig] = {
         pasted=1500,
         teacher="reader_drawn",
         mean_of_last=4,
-        share_of_start=0.5,
+        share_of_start=0.3,
         initial="reader_drawn",
         **_READER | {"weights": _READER["weights"] | {"synthetic": (0.0, 0.4), "pasted": (0.0, 0.4)}},
     ),

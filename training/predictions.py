@@ -23,7 +23,7 @@ from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.findings import Finding
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.metrics import Counts, ScoreHistogram
-from hemoscope.postprocessing import Rule, class_logits, subtype_map
+from hemoscope.postprocessing import Rule, class_logits, pixel_subtypes, subtype_map
 from hemoscope.preprocessing import Placement, Preprocess
 from hemoscope.scan_rule import ScanRule
 from training.datasets.sample import BLOOD, SUBTYPE_BITS, Sample
@@ -235,11 +235,12 @@ class Subtypes:
 def _subtypes(
     answer: Mapping[str, NDArray[np.float32]], sample: Sample, target: NDArray[np.uint8] | None, placement: Placement
 ) -> Subtypes:
-    marked = (answer["mask"] * answer["subtypes"]).sum(axis=(0, 1))
+    subtypes = pixel_subtypes(answer)
+    marked = (answer["mask"] * subtypes).sum(axis=(0, 1))
     pixels = np.zeros((len(SUBTYPES), len(SUBTYPES)), np.int64)
     if target is not None and (target == BLOOD).any():
         candidates = sample.candidates(target)
-        said = subtype_map(answer["subtypes"], target == BLOOD, placement)
+        said = subtype_map(subtypes, target == BLOOD, placement)
         for place, name in enumerate(SUBTYPES):
             counts = np.bincount(said[candidates == SUBTYPE_BITS[name]], minlength=1 + len(SUBTYPES))
             pixels[place] = counts[1:]
