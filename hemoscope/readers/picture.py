@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from hemoscope.errors import BadScan
+from hemoscope.readers.border import without_border
 from hemoscope.readers.limits import MAX_FRAMES, MAX_PIXELS, refuse_absurd_size
 from hemoscope.readers.quiet import quiet
 from hemoscope.scan import Scan, Window
@@ -47,9 +48,14 @@ def read_picture(data: bytes, window: Window, max_pixels: int = MAX_PIXELS) -> S
         except Exception:
             # Pillow raises anything for damaged bytes.
             raise BadScan("The picture is damaged or cut off: it cannot be decoded.") from None
-    unit = np.stack(pages)
+    unit, bordered = np.stack(pages), False
+    for index, page in enumerate(unit):
+        unit[index], found = without_border(page)
+        bordered |= found
     hu = unit * np.float32(window.width) + np.float32(window.lowest_hu)
     drawn = f"The file is a picture: its grey values were read as the window {window} HU, and what lay outside is lost."
+    if bordered:
+        notes.append("The picture has a border of one grey, which was taken for air.")
     return Scan(hu=hu, calibrated=False, window=window, notes=(drawn, *notes))
 
 
