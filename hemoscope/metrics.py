@@ -328,15 +328,14 @@ class ScoreHistogram:
             int(self.negatives[:edge].sum()),
         )
 
-    def best_dice(self) -> tuple[float, float]:
-        """The largest pooled Dice over all bin edges, and its threshold; NaN without pixels that are positive."""
+    def dice(self) -> Floats:
+        """The pooled Dice (bins,) of calling positive from each bin's lower edge on; NaN without positive pixels."""
         called_true = np.cumsum(self.positives[::-1])[::-1]
         called = called_true + np.cumsum(self.negatives[::-1])[::-1]
         if not called_true[0]:
-            return nan, nan
-        dice = 2 * called_true / (called + called_true[0])
-        best = int(np.argmax(dice))
-        return float(dice[best]), best / self.positives.size
+            return np.full(self.positives.size, nan)
+        pooled: Floats = 2 * called_true / (called + called_true[0])
+        return pooled
 
 
 def _checked(truth: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:

@@ -244,18 +244,18 @@ def test_histogram_counts_at_a_threshold():
     assert histogram.counts(0.0) == Counts(2, 2, 0, 0)
 
 
-def test_histogram_finds_the_best_dice():
+def test_histogram_gives_dice_by_threshold():
     # Positives at 0.95, 0.85, 0.25; negatives at 0.55 and 0.35: two of three found without an error is 4/5,
     # all three with both negatives is 6/8.
     histogram = ScoreHistogram(10)
     histogram.add(np.array([1, 1, 1, 0, 0], bool), np.array([0.95, 0.85, 0.25, 0.55, 0.35]))
-    dice, threshold = histogram.best_dice()
-    assert dice == pytest.approx(0.8)
-    assert threshold == pytest.approx(0.6)
+    dice = histogram.dice()
+    assert dice[[0, 3, 6, 9]] == pytest.approx([0.75, 4 / 7, 0.8, 0.5])
+    assert np.argmax(dice) == 6
 
 
 def test_histogram_without_positives_says_nan():
     histogram = ScoreHistogram()
     histogram.add(np.zeros(4, bool), np.full(4, 0.5, np.float32))
     assert isnan(histogram.auc())
-    assert isnan(histogram.best_dice()[0])
+    assert np.isnan(histogram.dice()).all()

@@ -88,21 +88,27 @@ def decision_thresholds(truth: NDArray[np.bool_], probability: NDArray[np.float6
 
 
 def best_mask_threshold(predictions: Predictions, shown: NDArray[np.bool_]) -> tuple[float, float]:
-    """The pixel threshold of the largest pooled Dice, and that Dice; 0.5 and NaN without any blood.
+    """The pixel threshold of the largest pooled Dice, in the mean over the sets with masks, and that mean; 0.5 and NaN
+    without any blood. Each set counts alike, however large its bleeds are.
 
     Args:
         predictions: with known pixels.
         shown: (slices,), False where the finding is `none` and the mask stays empty: there every pixel counts as 0.
     """
-    histogram = ScoreHistogram(BINS)
-    open_slices = shown[predictions.pixel_slices]
-    for counts, place in ((histogram.negatives, 0), (histogram.positives, 1)):
-        counts += predictions.pixels[open_slices, place].sum(0, dtype=np.int64)
-        counts[0] += predictions.pixels[~open_slices, place].sum(dtype=np.int64)
-    dice, threshold = histogram.best_dice()
-    if np.isnan(dice):
-        return 0.5, dice
-    return max(threshold, 1 / BINS), dice
+    sources, open_slices = predictions.sources[predictions.pixel_slices], shown[predictions.pixel_slices]
+    each = []
+    for source in np.unique(sources):
+        histogram, mine = ScoreHistogram(BINS), sources == source
+        for counts, place in ((histogram.negatives, 0), (histogram.positives, 1)):
+            counts += predictions.pixels[mine & open_slices, place].sum(0, dtype=np.int64)
+            counts[0] += predictions.pixels[mine & ~open_slices, place].sum(dtype=np.int64)
+        if histogram.positives.any():
+            each.append(histogram.dice())
+    if not each:
+        return 0.5, float("nan")
+    dice = np.mean(each, axis=0)
+    best = int(np.argmax(dice))
+    return max(best, 1) / BINS, float(dice[best])
 
 
 def validation_patients(fold: int) -> str:
@@ -112,6 +118,8 @@ def validation_patients(fold: int) -> str:
 
 def out_of_fold_patients(folds: Sequence[int]) -> str:
     """In words, whom the rule of a network of all patients is fitted on."""
+    if len(folds) == 1:
+        return f"predictions for the test patients of fold {folds[0]} by the network of that fold, which never saw them"
     return (
         f"out-of-fold predictions for the test patients of folds {', '.join(map(str, folds))}, each slice read by the "
         "network of its fold, which never saw the patient"
@@ -216,8 +224,8 @@ def _sentence(rule: Rule, predictions: Predictions, whose: str, counts: tuple[in
     mask = (
         "there is no mask to choose a mask threshold on, so it is 0.5"
         if np.isnan(dice)
-        else f"the mask threshold {rule.mask_threshold:.3f} is the one of the largest pooled Dice ({dice:.3f}, masks "
-        f"of {masks}), slices without a finding counted as empty masks"
+        else f"the mask threshold {rule.mask_threshold:.3f} is the one of the largest pooled Dice ({dice:.3f}, mean "
+        f"over the masks of {masks}), slices without a finding counted as empty masks"
     )
     return (
         f"On {whose} ({patients} patients, {counts[0]} slices with and {counts[1]} without hemorrhage, of {sets}, "

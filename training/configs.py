@@ -281,7 +281,7 @@ CONFIGS: dict[str, TrainConfig] = {
     ),
     "reader_open": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),
-        epochs=10,
+        epochs=7,
         learning_rate=5e-4,
         warmup=0.5,
         final_rate=0.02,
