@@ -1,9 +1,9 @@
-"""The reader that ships, on sixty real slices of patients that it was not trained on, read as serving reads them.
+"""The reader that ships, on sixty real slices, read as serving reads them.
 
 The slices were drawn at random from the test side of fold 0 (seed 2019): of RSNA 26 with blood, evened out over the
 subtypes, and 14 without; of CT-ICH 12 with a mask and 8 without blood. Only their keys are stored. How good the reader
-is, its card says; this says whether a change made it worse. The floors stay when a network that was trained on all
-patients ships: it has seen these slices, and must not read them worse.
+is, its card says; this says whether a change made it worse. Weights 0.4.0 were trained on all patients and have seen
+these slices: the floors lie below what they give, and say nothing of how good they are.
 """
 
 import csv
@@ -23,9 +23,9 @@ from training.datasets.sample import BLOOD, Sample
 SLICES = Path(__file__).parent / "golden" / "reader_slices.csv"
 ENOUGH = 8  # positives, for a subtype to count: all but epidural
 
-# Weights 0.3.0 give 0.952, 0.879 and 0.781; read upside down 0.906, 0.838 and 0.371. Another rounding moves them by
-# less than 0.001.
-LEAST_ANY, LEAST_SUBTYPES, LEAST_DICE = 0.92, 0.85, 0.74
+# Weights 0.4.0 give 0.967, 0.941 and 0.826; their twin of fold 0, which has not seen these slices, 0.946, 0.887 and
+# 0.781. Another rounding moves them by less than 0.001.
+LEAST_ANY, LEAST_SUBTYPES, LEAST_DICE = 0.95, 0.92, 0.79
 
 
 @dataclass(frozen=True)
