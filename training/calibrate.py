@@ -119,7 +119,7 @@ def validation_patients(fold: int) -> str:
 def out_of_fold_patients(folds: Sequence[int]) -> str:
     """In words, whom the rule of a network of all patients is fitted on."""
     if len(folds) == 1:
-        return f"predictions for the test patients of fold {folds[0]} by the network of that fold, which never saw them"
+        return f"the validation and test patients of fold {folds[0]}, read by its network, which never saw them"
     return (
         f"out-of-fold predictions for the test patients of folds {', '.join(map(str, folds))}, each slice read by the "
         "network of its fold, which never saw the patient"

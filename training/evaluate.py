@@ -68,7 +68,8 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
         data: the data folder.
         runs: where trainings write.
         reuse: take the predictions that an evaluation of the same network left, instead of reading the slices again.
-        pool: make a pool of one fold too.
+        pool: make a pool of one fold too. Its rules are fitted on the validation patients as well: its network has
+            seen neither, and nobody is judged by these rules.
 
     Raises:
         BadData, BadWeights: if a training, its files or the data are missing, or do not go together; or if a network
@@ -79,20 +80,21 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
             f"{run_folder(runs, name, None)} was trained on all patients: nobody is left to judge it on. Judge the "
             f"folds: `python -m training.train {name} --fold 0` and so on, then `training.evaluate {name} --fold all`."
         )
-    judged, sentences = [], []
+    judged, sentences, unseen = [], [], []
     for fold in folds:
-        one, sentence = _evaluate_fold(name, fold, data, runs, reuse)
+        one, sentence, validation = _evaluate_fold(name, fold, data, runs, reuse)
         judged.append(one)
         sentences.append(sentence)
+        unseen += [one] if len(folds) > 1 else [validation, one]  # several folds' test sides are all patients already
     if len(folds) == 1 and not pool:
         return run_folder(runs, name, folds[0])
-    together, folder = join(judged), judged_folder(runs, name, None)
-    whose = out_of_fold_patients(folds)
-    rule, sentence = fit_rule(together.predictions, whose)
-    _write(name, tuple(folds), together, sentences, folder, log=None)
+    folder, whose = judged_folder(runs, name, None), out_of_fold_patients(folds)
+    fitted_on = join(unseen).predictions
+    rule, sentence = fit_rule(fitted_on, whose)
+    _write(name, tuple(folds), join(judged), sentences, folder, log=None)
     write_rule(rule, sentence, folder)
-    write_scan_rule(fit_scan_rule(together.predictions, rule, whose), folder)
-    write_context_rule(fit_context_rule(together.predictions, rule, whose), folder)
+    write_scan_rule(fit_scan_rule(fitted_on, rule, whose), folder)
+    write_context_rule(fit_context_rule(fitted_on, rule, whose), folder)
     return folder
 
 
@@ -129,7 +131,8 @@ def read_evaluation(folder: Path) -> Evaluation:
         raise BadData(f"{folder / METRICS_FILE} cannot be read: {error}.") from None
 
 
-def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) -> tuple[Judged, str]:
+def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) -> tuple[Judged, str, Judged]:
+    """The judged test side, the sentences on what was chosen, and the validation side, judged by what fits it."""
     run = run_folder(runs, name, fold)
     if not (run / NETWORK_FILE).is_file():
         raise BadData(
@@ -137,7 +140,8 @@ def _evaluate_fold(name: str, fold: int, data: Path, runs: Path, reuse: bool) ->
         )
     split = read_split(run, fold, data, runs)
     validation, test = _predictions(run, split, reuse)
-    return judge_fold(name, fold, validation, test, run)
+    judged, sentence = judge_fold(name, fold, validation, test, run)
+    return judged, sentence, judge(validation, read_rule(run))
 
 
 def judge_fold(

@@ -67,6 +67,7 @@ def test_the_next_step_is_trained_from_adopted_weights_and_ships_with_the_figure
     manifest, card = read_manifest(folder), (folder / "README.md").read_text("utf-8")
     assert read_evaluation(runs / "tiny" / "pooled").folds == (0,)
     assert manifest.fold is None and manifest.metrics == read_evaluation(runs / "tiny" / "pooled").metrics
+    assert manifest.thresholds_chosen.startswith("On the validation and test patients of fold 0, read by its network")
     assert "`tiny_before`: the weights `earlier` 0.3.0, trained on fold 0" in card
     assert "Made with: `python -m training.train tiny --fold all`, the same on the folds" in card
 
