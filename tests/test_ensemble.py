@@ -113,7 +113,7 @@ def test_a_mask_has_the_ensembles_threshold_and_area():
 
 
 def test_no_finding_means_an_empty_mask_and_no_missing_one():
-    found = Ensemble("average", (0.5, 0.5)).findings([member(0.1, [[0.9]]), member(0.1)], ONLY_ANY, (1, 1))
+    found = Ensemble("average", (0.5, 0.5)).findings([member(0.1, [[0.9]]), member(0.1)], ONLY_ANY, (1, 1)).shown
     assert (found.finding, found.mask.any(), found.area_px) == ("none", np.False_, 0)
 
 

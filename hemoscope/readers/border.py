@@ -12,6 +12,7 @@ ALIKE = 0.03  # grey that differs by less is one grey; JPEG's noise stays below
 ALIKE_SHARE = 0.9  # of a line's pixels, so that a few letters do not hide a border
 NARROWEST = 2  # lines
 SOFT_LINES = 2  # between border and picture, where it was scaled or compressed
+AIR_SHARE = 0.5  # of the edge of what is framed: round a head there is air
 WIDEST = 0.45  # of a side: more than that is no border
 
 
@@ -30,8 +31,12 @@ def without_border(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool
     top, bottom, left, right = sides
     rows, columns = grey.shape
     inside = slice(top, rows - bottom), slice(left, columns - right)
+    framed = grey[inside]
+    edge = np.concatenate([framed[0], framed[-1], framed[:, 0], framed[:, -1]])
+    if np.mean(edge < DARK) < AIR_SHARE:
+        return grey, False
     inner = np.zeros_like(grey)
-    inner[inside] = grey[inside]
+    inner[inside] = framed
     return inner, True
 
 

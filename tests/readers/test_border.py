@@ -43,6 +43,12 @@ def test_a_cut_through_the_head_is_no_border() -> None:
     assert not without_border(cut)[1]
 
 
+def test_grey_round_something_without_air_is_no_border() -> None:
+    picture = np.full((60, 60), 0.4, np.float32)
+    picture[20:40, 20:40] = 0.9
+    assert not without_border(picture)[1]
+
+
 def test_a_lone_bright_line_is_no_border() -> None:
     picture = head()
     picture[0] = 1.0

@@ -111,7 +111,7 @@ def test_what_was_stopped_goes_on_and_what_is_newer_is_judged_again(done, tmp_pa
         (stopped / "network.keras").touch()
 
     monkeypatch.setattr(stages, "train", train)
-    monkeypatch.setattr(stages, "evaluate", lambda name, folds, *rest, reuse=False: calls.append((folds, reuse)))
+    monkeypatch.setattr(stages, "evaluate", lambda name, folds, *rest, reuse=False, **_: calls.append((folds, reuse)))
     where = (tmp_path / "runs", tmp_path / "weights", "1.0")
     with pytest.raises(KeyboardInterrupt):
         reproduce("tiny", done / "data", *where, folds=(0, 1))
@@ -124,7 +124,7 @@ def test_a_pool_is_made_again_for_other_folds_and_for_newer_figures(done, tmp_pa
     shutil.copytree(done / "runs", tmp_path / "runs", copy_function=shutil.copy2)
     shutil.copytree(tmp_path / "runs/tiny/fold_1", tmp_path / "runs/tiny/fold_2", copy_function=shutil.copy2)
     calls = []
-    monkeypatch.setattr(stages, "evaluate", lambda name, folds, *rest, reuse: calls.append((tuple(folds), reuse)))
+    monkeypatch.setattr(stages, "evaluate", lambda name, folds, *rest, reuse, pool: calls.append((tuple(folds), reuse)))
     assert not stages.pool_rest("tiny", (0, 1), done / "data", tmp_path / "runs")
     assert stages.pool_rest("tiny", (0, 1, 2), done / "data", tmp_path / "runs")
     (tmp_path / "runs/tiny/fold_0/metrics.json").touch()
