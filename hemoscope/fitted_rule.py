@@ -1,7 +1,7 @@
-"""What the rules for whole scans share: evidence of slices to a calibrated probability and a finding.
+"""What the rules share: evidence to a calibrated probability and a finding.
 
-In: the slices' findings, and evidence in logits that comes of them. Out: probabilities and findings. `ScanRule` and
-`ContextRule` say what the evidence is.
+In: evidence in logits, and for whole scans the slices' findings that it comes of. Out: probabilities and findings.
+`ScanRule` and `ContextRule` say what the evidence is; `postprocessing.Rule`, with a bias a class, decides alike.
 """
 
 from collections.abc import Sequence
@@ -42,15 +42,24 @@ class FittedRule:
 
     def calibrated(self, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities from evidence, of the same shape."""
-        scaled = (evidence + self.bias) / self.temperature
-        result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(scaled, -60, 60)))
-        return result
+        return sigmoid((evidence + self.bias) / self.temperature)
 
     def decide(self, probability: float) -> Finding:
         """The finding for a probability of `any`."""
-        if probability >= self.decision_high:
-            return "hemorrhage"
-        return "none" if probability < self.decision_low else "uncertain"
+        return decided(probability, self.decision_low, self.decision_high)
+
+
+def decided(probability: float, low: float, high: float) -> Finding:
+    """The finding for a probability of `any`: none below the low threshold, hemorrhage from the high one on."""
+    if probability >= high:
+        return "hemorrhage"
+    return "none" if probability < low else "uncertain"
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The probabilities of logits, of the same shape."""
+    result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+    return result
 
 
 def probabilities_of(slices: Sequence[SliceFindings]) -> tuple[list[str], NDArray[np.float64]]:

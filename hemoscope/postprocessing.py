@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hemoscope.explain import HeatMaps
 from hemoscope.findings import Finding, SliceFindings
+from hemoscope.fitted_rule import decided, sigmoid
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
 from hemoscope.measurement import area_mm2, area_px
 from hemoscope.preprocessing import Placement
@@ -53,15 +54,11 @@ class Rule:
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated probabilities from logits (..., classes), float64 of the same shape."""
-        scaled = (logits.astype(np.float64) + np.array(self.bias)) / self.temperature
-        result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(scaled, -60, 60)))
-        return result
+        return sigmoid((logits.astype(np.float64) + np.array(self.bias)) / self.temperature)
 
     def decide(self, probability: float) -> Finding:
         """The finding for a probability of `any`."""
-        if probability >= self.decision_high:
-            return "hemorrhage"
-        return "none" if probability < self.decision_low else "uncertain"
+        return decided(probability, self.decision_low, self.decision_high)
 
 
 def class_logits(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:

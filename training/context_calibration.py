@@ -7,6 +7,7 @@ In: `Predictions` of a fold's validation patients (or out of fold of all), and t
 import numpy as np
 
 from hemoscope.context_rule import ContextRule, beside_neighbours
+from hemoscope.fitted_rule import sigmoid
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.metrics import known
 from hemoscope.postprocessing import Rule
@@ -41,7 +42,7 @@ def fit_context_rule(predictions: Predictions, rule: Rule, whose: str) -> Contex
     if min(positives, negatives) < ENOUGH:
         return None
     temperature, (bias,) = fit_calibration(averaged, labels)
-    low, high = decision_thresholds(truth, 1 / (1 + np.exp(-(found + bias) / temperature)))
+    low, high = decision_thresholds(truth, sigmoid((found + bias) / temperature))
     sets = ", ".join(np.unique(predictions.sources[rows]).tolist())
     chosen = (
         f"On {whose} ({len(scans)} complete scans, {positives} slices with and {negatives} without hemorrhage, of "

@@ -7,6 +7,7 @@ In: `Predictions` of a fold's validation patients (or out of fold of all), and t
 import numpy as np
 from numpy.typing import NDArray
 
+from hemoscope.fitted_rule import sigmoid
 from hemoscope.labels import ANY, CLASSES
 from hemoscope.metrics import auc
 from hemoscope.postprocessing import Rule
@@ -47,7 +48,7 @@ def fit_scan_rule(predictions: Predictions, rule: Rule, whose: str) -> ScanRule 
     temperature, (bias,) = fit_calibration(found[:, None], truth[:, None].astype(np.float64), scaled)
     errors = _errors(found, temperature, bias, scaled)
     bias -= temperature * float(np.log(positives / negatives))
-    low, high = decision_thresholds(truth, _sigmoid((found + bias) / temperature))
+    low, high = decision_thresholds(truth, sigmoid((found + bias) / temperature))
     low, high = (
         _moved(end, outwards * ONE_SIDED, errors, temperature, bias) for end, outwards in ((low, -1), (high, 1))
     )
@@ -71,7 +72,7 @@ def fit_scan_rule(predictions: Predictions, rule: Rule, whose: str) -> ScanRule 
 
 def _errors(found: NDArray[np.float64], temperature: float, bias: float, scaled: bool) -> NDArray[np.float64]:
     """The covariance (2, 2) of slope and offset by the curvature of the likelihood; without a scale of the offset."""
-    said = _sigmoid((found + bias) / temperature)
+    said = sigmoid((found + bias) / temperature)
     design = np.stack([found, np.ones_like(found)], axis=1)
     curvature = (design.T * (said * (1 - said))) @ design
     if not scaled:
@@ -84,9 +85,4 @@ def _moved(end: float, by: float, errors: NDArray[np.float64], temperature: floa
     """A threshold moved by so many standard errors of the logit there."""
     logit = float(np.log(end / (1 - end)))
     at = np.array([logit * temperature - bias, 1.0])
-    return float(_sigmoid(np.array(logit + by * float(np.sqrt(at @ errors @ at)))))
-
-
-def _sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(logit, -60, 60)))
-    return result
+    return float(sigmoid(np.array(logit + by * float(np.sqrt(at @ errors @ at)))))
