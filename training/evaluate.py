@@ -91,7 +91,7 @@ def evaluate(name: str, folds: Sequence[Fold], data: Path, runs: Path, reuse: bo
     folder, whose = judged_folder(runs, name, None), out_of_fold_patients(folds)
     fitted_on = join(unseen).predictions
     rule, sentence = fit_rule(fitted_on, whose)
-    _write(name, tuple(folds), join(judged), sentences, folder, log=None)
+    write_evaluation(name, tuple(folds), join(judged), sentences, folder)
     write_rule(rule, sentence, folder)
     write_scan_rule(fit_scan_rule(fitted_on, rule, whose), folder)
     write_context_rule(fit_context_rule(fitted_on, rule, whose), folder)
@@ -170,7 +170,7 @@ def judge_fold(
     write_table(judge(validation, rule), run / "validation.csv")
     judged = judge(test, rule, read_scan_rule(run), read_context_rule(run))
     write_table(judged, run / "test.csv")
-    _write(name, (fold,), judged, [sentence], run, log=run / "log.csv")
+    write_evaluation(name, (fold,), judged, [sentence], run, log=run / "log.csv")
     return judged, sentence
 
 
@@ -204,18 +204,37 @@ def _predictions(run: Path, split: Split, reuse: bool) -> list[Predictions]:
     return found
 
 
-def _write(
-    name: str, folds: tuple[int, ...], judged: Judged, sentences: Sequence[str], folder: Path, log: Path | None
+def write_evaluation(
+    name: str, folds: tuple[int, ...], judged: Judged, sentences: Sequence[str], folder: Path, log: Path | None = None
 ) -> Path:
+    """Write `metrics.json` and the page into a folder, and return it.
+
+    Args:
+        name, folds: of what was judged.
+        judged: its test slices.
+        sentences: on what was chosen, and on whom.
+        folder: made where it is missing.
+        log: of the training, to be drawn too.
+    """
     evaluation = Evaluation(
         name, folds, " ".join(sentences), figures(judged), curves(judged), judged.predictions.skipped
     )
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(evaluation), indent=1, allow_nan=False)
     (folder / METRICS_FILE).write_text(text, encoding="utf-8")
-    title = f"{name}, fold {', '.join(map(str, folds))}"
+    title = f"{name}, fold {', '.join(map(str, folds))}" if folds else f"{name}, trained on all patients"
     write_report(title, evaluation.metrics, evaluation.curves, evaluation.thresholds_chosen, log, folder)
     return folder
+
+
+def echo_figures(found: Evaluation, folder: Path) -> None:
+    """Print an evaluation's figures and where its page lies."""
+    for metric in found.metrics:
+        interval = "" if metric.low is None else f"  ({metric.low:.3f} to {metric.high:.3f})"
+        click.echo(
+            f"{metric.set:10} {metric.name:38} {metric.value:.3f}{interval}  n {metric.n}, {metric.positives} pos."
+        )
+    click.echo(f"Research use, not a medical device. The page: {folder / 'report.html'}")
 
 
 def _folds(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -245,12 +264,7 @@ def main(name: str, data: Path, chosen: tuple[str, ...], runs: Path, reuse: bool
         found = read_evaluation(folder)
     except HemoscopeError as error:
         raise click.ClickException(str(error)) from None
-    for metric in found.metrics:
-        interval = "" if metric.low is None else f"  ({metric.low:.3f} to {metric.high:.3f})"
-        click.echo(
-            f"{metric.set:10} {metric.name:38} {metric.value:.3f}{interval}  n {metric.n}, {metric.positives} pos."
-        )
-    click.echo(f"Research use, not a medical device. The page: {folder / 'report.html'}")
+    echo_figures(found, folder)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ WHOLE = {
     "dicom": dicom_bytes(slice_hu(0), BodyPartExamined="HEAD"),
     "enhanced": enhanced(Z_MM),
     "nifti": nifti(),
-    "packed nifti": gzip.compress(nifti()),
+    "packed nifti": gzip.compress(nifti(), mtime=0),
     "zip": zipped({str(number): data for number, data in enumerate(series(SHORT))}),
 }
 

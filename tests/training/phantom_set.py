@@ -1,14 +1,21 @@
-"""A small data set in the compact layout of CT-ICH, made of phantom slices: for tests that need files on disk."""
+"""A small data set in the compact layout of CT-ICH, made of phantom slices, and a training on it: for tests that need
+files on disk.
+"""
 
 import csv
+import json
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
+from keras import layers
 
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import Bleed, make_phantom
+from hemoscope.preprocessing import Preprocess
 from hemoscope.scan import Window
+from training.folds import Folds
 
 SIZE = 96
 WINDOW = Window(40, 120)  # of ct_ich
@@ -40,6 +47,33 @@ def write_ct_ich(folder: Path) -> None:
             )
     write_rows(folder / "labels.csv", rows)
     write_rows(folder / "boxes.csv", [{"file": "none.png", "x0": "0", "y0": "0", "x1": "1", "y1": "1"}])
+
+
+def grey_band_network() -> keras.Model:
+    """A pixel between about 59 and 71 HU is blood: sigmoid(4 - 80 |x - centre|) of the 3 x 3 mean."""
+    centre = (65 - WINDOW.lowest_hu) / WINDOW.width
+    image = keras.Input((SIZE, SIZE, 1), name="image")
+    x = layers.AveragePooling2D(3, strides=1, padding="same")(image)
+    sides, out = layers.Conv2D(2, 1, activation="relu"), layers.Conv2D(1, 1, activation="sigmoid", name="mask")
+    network = keras.Model(image, {"mask": out(sides(x))})
+    sides.set_weights([np.array([1.0, -1.0]).reshape(1, 1, 1, 2), np.array([-centre, centre])])
+    out.set_weights([np.full((1, 1, 2, 1), -80.0), np.array([4.0])])
+    return network
+
+
+def write_band_run(root: Path, fold: int) -> None:
+    """`data/ct_ich/` and `runs/band/fold_K/`, a training of `grey_band_network` that is not yet evaluated."""
+    write_ct_ich(root / "data" / "ct_ich")
+    runs = root / "runs"
+    run = runs / "band" / f"fold_{fold}"
+    run.mkdir(parents=True)
+    # Of every ten patients one stands in the validation and two in the test side; bleeding ones are the odd ones.
+    places = {f"ct_ich/{patient}": (fold if patient % 5 in (1, 4) else 0, patient // 5) for patient in range(PATIENTS)}
+    Folds(places).write(runs / "folds.csv")
+    grey_band_network().save(run / "network.keras")
+    (run / "preprocess.json").write_text(json.dumps(Preprocess(SIZE, (WINDOW,)).to_dict()))
+    (run / "config.json").write_text(json.dumps({"sets": ["ct_ich"], "network": "band", "licence": "CC0", "seed": 5}))
+    (run / "log.csv").write_text("epoch,loss,val_loss\n0,2,1.5\n1,1,1.25\n")
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:

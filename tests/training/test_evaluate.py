@@ -10,11 +10,9 @@ from dataclasses import replace
 from math import nan
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from keras import layers
 
 import model
 from hemoscope.errors import BadData
@@ -22,46 +20,22 @@ from hemoscope.labels import CLASSES, SUBTYPES
 from hemoscope.manifest import Metric
 from hemoscope.metrics import Counts
 from hemoscope.postprocessing import Rule
-from hemoscope.preprocessing import Preprocess
-from tests.training.phantom_set import PATIENTS, SIZE, WINDOW, write_ct_ich
+from tests.training.phantom_set import PATIENTS, SIZE, write_band_run
 from training.calibrate import fit_rule, read_choice, read_rule
 from training.datasets import load_samples
 from training.evaluate import evaluate, main, read_evaluation
 from training.figures import figures
-from training.folds import Folds
 from training.predictions import BINS, Judged, Predictions, join, judge
 from training.saved import fingerprint, open_keras
 
 FOLD = 1
 
 
-def grey_band_network() -> keras.Model:
-    """A pixel between about 59 and 71 HU is blood: sigmoid(4 - 80 |x - centre|) of the 3 x 3 mean."""
-    centre = (65 - WINDOW.lowest_hu) / WINDOW.width
-    image = keras.Input((SIZE, SIZE, 1), name="image")
-    x = layers.AveragePooling2D(3, strides=1, padding="same")(image)
-    sides, out = layers.Conv2D(2, 1, activation="relu"), layers.Conv2D(1, 1, activation="sigmoid", name="mask")
-    network = keras.Model(image, {"mask": out(sides(x))})
-    sides.set_weights([np.array([1.0, -1.0]).reshape(1, 1, 1, 2), np.array([-centre, centre])])
-    out.set_weights([np.full((1, 1, 2, 1), -80.0), np.array([4.0])])
-    return network
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`data/` and `runs/band/fold_1/`, not yet evaluated."""
     root = tmp_path_factory.mktemp("evaluate")
-    write_ct_ich(root / "data" / "ct_ich")
-    runs = root / "runs"
-    run = runs / "band" / f"fold_{FOLD}"
-    run.mkdir(parents=True)
-    # Of every ten patients one stands in the validation and two in the test side; bleeding ones are the odd ones.
-    places = {f"ct_ich/{patient}": (FOLD if patient % 5 in (1, 4) else 0, patient // 5) for patient in range(PATIENTS)}
-    Folds(places).write(runs / "folds.csv")
-    grey_band_network().save(run / "network.keras")
-    (run / "preprocess.json").write_text(json.dumps(Preprocess(SIZE, (WINDOW,)).to_dict()))
-    (run / "config.json").write_text(json.dumps({"sets": ["ct_ich"], "network": "band", "licence": "CC0", "seed": 5}))
-    (run / "log.csv").write_text("epoch,loss,val_loss\n0,2,1.5\n1,1,1.25\n")
+    write_band_run(root, FOLD)
     return root
 
 
