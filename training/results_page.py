@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from hemoscope.labels import SUBTYPES
 from hemoscope.manifest import Metric
 from hemoscope.preprocessing import Preprocess
-from training.figures import FEW
+from training.measured import FEW
 from training.papers import REPORTED
 from training.plans import Plan
 from training.results import Result
