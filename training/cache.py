@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from hemoscope import preprocessing, readers
 from hemoscope.errors import BadData, HemoscopeError
 from hemoscope.preprocessing import Preprocess
-from training.datasets import pasting, pseudo, sample, synthesis
+from training.datasets import lookalikes, pasting, pseudo, sample, synthesis
 from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import Sample
 
@@ -116,7 +116,7 @@ class KnownFits:
 
 def _code() -> str:
     """A fingerprint of the code that decides what a prepared slice and its target look like."""
-    sources = [inspect.getsource(module) for module in (preprocessing, pasting, pseudo, sample, synthesis)]
+    sources = [inspect.getsource(module) for module in (preprocessing, lookalikes, pasting, pseudo, sample, synthesis)]
     sources += [path.read_text(encoding="utf-8") for path in sorted(Path(readers.__file__).parent.glob("*.py"))]
     return hashlib.sha256("".join(sources).encode()).hexdigest()
 

@@ -45,6 +45,7 @@ class TrainConfig:
         synthetic: slices with drawn bleeds added to the training side, see `datasets.synthesis`; `weights` knows them
             as the set `synthetic`.
         pasted: slices with pasted bleeds added to the training side, see `datasets.pasting`; the set `pasted`.
+        lookalikes: slices with what looks like blood and is none, see `datasets.lookalikes`; the set `lookalike`.
         teacher: name of a training whose masks stand in where slices are only labelled, see `teaching`; or None.
         outline_boxes: learn from the bright part of a box where no mask was drawn, see `datasets.pseudo`.
         augment: name in `augment.PIPELINES`.
@@ -96,6 +97,7 @@ class TrainConfig:
     outline_boxes: bool = False
     synthetic: int = 0
     pasted: int = 0
+    lookalikes: int = 0
     teacher: str | None = None
     augment: str = "report"
     patience: int | None = None

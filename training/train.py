@@ -31,6 +31,7 @@ from training.batches import Batches, Draw, balanced_copies, epoch_of, weighted_
 from training.cache import KnownFits, Prepared, prepare
 from training.configs import CONFIGS, TrainConfig
 from training.datasets import LOADERS, load_samples
+from training.datasets.lookalikes import lookalike_samples
 from training.datasets.pasting import pasted_samples
 from training.datasets.sample import Sample
 from training.datasets.synthesis import NO_NEIGHBOURS, synthetic_samples
@@ -70,12 +71,12 @@ def train(
             to stop the training.
 
     Raises:
-        BadData: if the data, the folds, the weights to start from or the state to resume are missing, or drawn bleeds
+        BadData: if the data, the folds, the weights to start from or the state to resume are missing, or made slices
             and adjacent slices are asked for together; if nobody is held out and the configuration needs validation
             patients; or another process trains the same already.
         Diverged: if a loss or a weight is no number any more; what was checkpointed before stays.
     """
-    if (config.synthetic or config.pasted) and config.preprocess.neighbours:
+    if (config.synthetic or config.pasted or config.lookalikes) and config.preprocess.neighbours:
         raise BadData(NO_NEIGHBOURS)
     if fold is None:
         check_without_validation(config, name)
@@ -196,11 +197,12 @@ def load_split(config: TrainConfig, fold: Fold, data: Path, runs: Path) -> Any:
 
 
 def _made_samples(samples: Sequence[Sample], config: TrainConfig, cache: Path) -> list[Sample]:
-    """The slices with drawn and with pasted bleeds that the configuration asks for."""
+    """The slices with drawn and pasted bleeds, and with what looks like them, that the configuration asks for."""
     fits = KnownFits(cache)
     made = [
         *synthetic_samples(samples, config.synthetic, config.seed, fits),
         *pasted_samples(samples, config.pasted, config.seed, fits),
+        *lookalike_samples(samples, config.lookalikes, config.seed, fits),
     ]
     fits.save()
     return made

@@ -138,5 +138,5 @@ def test_without_donors_or_hosts_nothing_is_pasted(samples):
 
 def test_pasting_between_neighbours_is_refused(samples):
     (one,) = pasted_samples(samples, 1, seed=1)
-    with pytest.raises(BadData, match="into single slices"):
+    with pytest.raises(BadData, match="made one by one"):
         one.in_context(1)

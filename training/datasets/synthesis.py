@@ -36,7 +36,9 @@ SMALLEST_BLEED_MM2 = 25.0
 FAINTEST_HU = 8.0  # by which a bleed must be brighter than what was there
 CSF_HU = 20.0
 DENSEST_BRAIN_HU = 55.0
-NO_NEIGHBOURS = "Bleeds are drawn into single slices: a training on adjacent slices must have synthetic=0 and pasted=0."
+NO_NEIGHBOURS = (
+    "Slices are made one by one: on adjacent slices a training must have synthetic=0, pasted=0 and lookalikes=0."
+)
 SECOND_BLEED = 0.25  # the share of slices that get two
 TRIES = 12
 
@@ -248,7 +250,7 @@ def _intraparenchymal(head: Head, generator: np.random.Generator) -> NDArray[np.
     radius = head.mm * (generator.uniform(2.5, 8) if generator.random() < 0.5 else generator.uniform(8, 28))
     ratio = generator.uniform(1, 1.8)
     distance = np.sqrt((along / ratio**0.5) ** 2 + (across * ratio**0.5) ** 2)
-    bumps = 1 + 0.22 * _noise(brain.shape, max(0.4 * radius, 2), generator)
+    bumps = 1 + 0.22 * smooth_noise(brain.shape, max(0.4 * radius, 2), generator)
     return (distance < radius * bumps) & (head.depth_mm > 2)
 
 
@@ -272,7 +274,7 @@ def _intraventricular(head: Head, generator: np.random.Generator) -> NDArray[np.
 def _subarachnoid(head: Head, generator: np.random.Generator) -> NDArray[np.bool_]:
     fluid = (head.smooth < CSF_HU + 4) & (head.depth_mm < 20)
     off = _off_centre(head, generator.uniform(-np.pi, np.pi), np.radians(generator.uniform(25, 110)))
-    return fluid & (off < 1) & (_noise(fluid.shape, 8 * head.mm, generator) > -0.7)
+    return fluid & (off < 1) & (smooth_noise(fluid.shape, 8 * head.mm, generator) > -0.7)
 
 
 _REGIONS: dict[str, Callable[[Head, np.random.Generator], NDArray[np.bool_]]] = {
@@ -296,7 +298,7 @@ def _coloured(
         above_brain_hu = generator.uniform(4, 32)
     else:
         above_brain_hu = generator.uniform(12, 22) if generator.random() < 0.35 else generator.uniform(22, 40)
-    structure = generator.uniform(1, 6) * _noise(hu.shape, generator.uniform(2, 8) * head.mm, generator)
+    structure = generator.uniform(1, 6) * smooth_noise(hu.shape, generator.uniform(2, 8) * head.mm, generator)
     noise = head.hu - cv2.GaussianBlur(head.hu, (0, 0), 1.5)
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), generator.uniform(0.4, 1.2) * head.mm)
     share = share * (head.inside | region)
@@ -311,11 +313,11 @@ def _off_centre(head: Head, centre: float, half: float) -> NDArray[np.float32]:
 
 
 def _wavy(head: Head, generator: np.random.Generator, amplitude_mm: float) -> NDArray[np.float32]:
-    depth = head.depth_mm + amplitude_mm * _noise(head.hu.shape, 5 * head.mm, generator)
+    depth = head.depth_mm + amplitude_mm * smooth_noise(head.hu.shape, 5 * head.mm, generator)
     return np.where(head.inside, np.maximum(depth, 1e-3), np.inf).astype(np.float32)
 
 
-def _noise(shape: tuple[int, ...], sigma: float, generator: np.random.Generator) -> NDArray[np.float32]:
+def smooth_noise(shape: tuple[int, ...], sigma: float, generator: np.random.Generator) -> NDArray[np.float32]:
     """Smooth noise with mean 0 and standard deviation 1; `sigma` in pixels is how coarse it is."""
     coarse = max(sigma / 2, 1.0)
     small = generator.standard_normal([max(round(side / coarse), 2) for side in shape]).astype(np.float32)
