@@ -300,7 +300,7 @@ CONFIGS: dict[str, TrainConfig] = {
     # Without CT-ICH: how the recipe does on scanners and patients of another hospital.
     "reader_outside_96": TrainConfig(
         preprocess=Preprocess(size=96, windows=READER_WINDOWS, frame="head"),
-        **_READER | _BRIEF_96 | {"sets": ("phe_sich", "rsna")},
+        **_READER | _BRIEF_96 | {"sets": ("phe_sich", "rsna"), "epochs": 8, "mean_of_last": 4},
     ),
     "reader_outside": TrainConfig(
         preprocess=Preprocess(size=160, windows=READER_WINDOWS, frame="head"),

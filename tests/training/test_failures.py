@@ -16,8 +16,8 @@ from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
 from hemoscope.postprocessing import Rule
 from hemoscope.preprocessing import Preprocess
-from tests.training.phantom_set import PATIENTS, SIZE, WINDOW, write_ct_ich
-from tests.training.test_evaluate import by_hand, grey_band_network
+from tests.training.phantom_set import PATIENTS, SIZE, WINDOW, grey_band_network, write_ct_ich
+from tests.training.test_evaluate import by_hand
 from training.calibrate import write_rule
 from training.datasets.sample import BLOOD, IN_BOX, NO_BLOOD
 from training.evaluate import evaluate

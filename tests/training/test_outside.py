@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.training.phantom_set import PATIENTS, write_band_run, write_rows
 from training.datasets.sample import read_table
 from training.evaluate import evaluate, read_evaluation
-from training.outside import main
+from training.outside import judge_outside, main
 
 FOLD = 1
 
@@ -47,6 +47,17 @@ def test_all_slices_of_the_other_set_are_judged_by_the_rule_that_was_there(folde
     assert "nothing was fitted on this one" in found.thresholds_chosen
     assert (run / "outside_own/report.html").is_file()
     assert {file.name: file.read_bytes() for file in run.glob("*.json")} == before
+
+
+def test_a_network_of_all_patients_is_judged_plainly_where_no_fold_was(folder: Path, tmp_path: Path):
+    shutil.copytree(folder / "runs/band/fold_1", tmp_path / "band/fold_all")
+    run = judge_outside("band", "own", None, folder / "data", tmp_path)
+    found = read_evaluation(run)
+    assert found.thresholds_chosen.startswith("Nothing was fitted")
+    assert found.folds == ()
+    before = read_evaluation(folder / "runs/band/fold_1/outside_own").metrics
+    areas = [next(one.value for one in metrics if one.name == "AUC any") for metrics in (before, found.metrics)]
+    assert areas[0] == pytest.approx(areas[1])  # no rule changes an order
 
 
 def test_a_set_that_it_learnt_from_is_not_outside(folder: Path):
