@@ -98,10 +98,10 @@ CARDS = {
             "is often missed by the mask.",
             "Which subtype a pixel of the mask has was learnt from drawn bleeds, boxes, and slices of one subtype; few "
             "slices tell how well (see the figures).",
-            "A seventh of the slices that it was shown in its last step are made: two thirds of these carry bleeds that "
-            "were drawn or pasted, one third what was drawn to look like blood and is none.",
-            "Its first four steps are those of 0.3.0, trained on the training patients of fold 0; the two last ones saw "
-            "everyone. Fold 0's test patients had been read for 0.2.0, 0.3.0 and 0.4.0, and for the choice of how "
+            "A seventh of the slices that it was shown in its last step are made: two thirds of these carry bleeds "
+            "that were drawn or pasted, one third what was drawn to look like blood and is none.",
+            "Its first four steps are those of 0.3.0, trained on the training patients of fold 0; the two last ones "
+            "saw everyone. Fold 0's test patients had been read for 0.2.0, 0.3.0 and 0.4.0, and for the choice of how "
             "neighbouring slices count; what else is new was chosen on validation patients.",
             _BOXES_TRIED,
         ),
