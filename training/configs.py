@@ -309,7 +309,7 @@ CONFIGS: dict[str, TrainConfig] = {
             "weights": _READER["weights"] | {"synthetic": (0.0, 0.4), "pasted": (0.0, 0.4), "lookalike": (0.4, 0.0)},
         },
     ),
-    # The reader's recipe in a quarter of its time: what judges it on every fold, and on a hospital that it never saw,
+    # The reader's recipe in a ninth of its time: what judges it on every fold, and on a hospital that it never saw,
     # where the whole recipe would take days.
     "reader_brief_96": TrainConfig(
         preprocess=Preprocess(size=96, windows=READER_WINDOWS, frame="head"), **_READER | _BRIEF_96
