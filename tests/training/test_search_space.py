@@ -28,10 +28,10 @@ def test_every_batch_leaves_four_steps_an_epoch_and_the_own_one_is_among_them():
 
 
 def test_the_own_values_are_those_of_the_configuration_or_the_nearest():
-    config = replace(READER, weight_decay=0.0, any_weight=9.0, batch=32, arguments={"dropout": 0.3})
+    config = replace(READER, learning_rate=3e-4, weight_decay=0.0, any_weight=9.0, batch=32, arguments={"dropout": 0.3})
     own = own_values(config, space_of(config, ["logits"], 64))
     assert own == {
-        "learning_rate": 6e-4,
+        "learning_rate": 3e-4,
         "weight_decay": 1e-6,
         "batch": 16,
         "optimizer": "adamw",
