@@ -160,6 +160,9 @@ _READER = {
     "licence": RESEARCH,
 }
 
+# Drawn and pasted bleeds among the reader's slices.
+_WITH_BLEEDS = _READER["weights"] | {"synthetic": (0.0, 0.4), "pasted": (0.0, 0.4)}
+
 _BRIEF_96: dict[str, Any] = {
     "slices_per_epoch": 6000,
     "epochs": 10,
@@ -180,7 +183,7 @@ _BRIEF: dict[str, Any] = {
     "synthetic": 1000,
     "pasted": 500,
     "mean_of_last": 2,
-    "weights": _READER["weights"] | {"synthetic": (0.0, 0.4), "pasted": (0.0, 0.4)},
+    "weights": _WITH_BLEEDS,
 }
 
 # The reader on CT-ICH alone, where three of the subtypes come from four to seven patients each: bleeds are drawn in
@@ -284,7 +287,7 @@ CONFIGS: dict[str, TrainConfig] = {
         mean_of_last=4,
         share_of_start=0.3,
         initial="reader_drawn",
-        **_READER | {"weights": _READER["weights"] | {"synthetic": (0.0, 0.4), "pasted": (0.0, 0.4)}},
+        **_READER | {"weights": _WITH_BLEEDS},
     ),
     # Shown what looks like blood and is none: the one before it took calcium on both sides, dense sinuses and streaks
     # for blood far too often.
@@ -304,10 +307,7 @@ CONFIGS: dict[str, TrainConfig] = {
         mean_of_last=2,
         share_of_start=0.4,
         initial="reader_taught",
-        **_READER
-        | {
-            "weights": _READER["weights"] | {"synthetic": (0.0, 0.4), "pasted": (0.0, 0.4), "lookalike": (0.4, 0.0)},
-        },
+        **_READER | {"weights": _WITH_BLEEDS | {"lookalike": (0.4, 0.0)}},
     ),
     # The reader's recipe in a ninth of its time: what judges it on every fold, and on a hospital that it never saw,
     # where the whole recipe would take days.

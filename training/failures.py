@@ -7,7 +7,6 @@ file: a table of misses and false alarms by set and subtype, and the slices with
 The page shows slices of patients, faces among them, from sets that may not be passed on: keep it to yourself.
 """
 
-import base64
 import html
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +34,11 @@ from training.predictions import Judged, Predictions, judge
 from training.report import html_page
 from training.saved import NETWORK_FILE, fingerprint, load_network, read_preprocess
 from training.scans import FINDINGS
+from training.slice_pages import STYLE, WARNING, figure, small_png
 
 PAGE = "failures.html"
 COUNT = 24
-LONGEST_SIDE_PX = 384  # of a picture on the page
 TRUTH, MARKED = (0, 214, 143), (255, 106, 0)  # a green and an orange that colour-blind people tell apart, and from grey
-STYLE = ".slices{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:1rem}figure{margin:0}"
-WARNING = (
-    "Research use, not a medical device. This page shows slices of patients: never publish it or pass it on. Faces can "
-    "be recognised, and the licences of the data do not allow it."
-)
 
 
 @dataclass(frozen=True)
@@ -166,8 +159,7 @@ def _picture(sample: Sample, network: keras.Model, preprocess: Preprocess, rule:
     if "mask" in outputs:
         marked = placement.inverse(np.asarray(outputs["mask"][0, :, :, 0], np.float32)) >= rule.mask_threshold
     picture = outlined(scan.hu[place], sample.target(placement.rows, placement.columns), marked)
-    scale = min(1.0, LONGEST_SIDE_PX / max(picture.shape))
-    return render.png(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    return small_png(picture)
 
 
 def _any_label(judged: Judged) -> NDArray[np.float64]:
@@ -223,12 +215,7 @@ def _figure(judged: Judged, index: int, picture: bytes) -> str:
     if row.size:
         found, wrong, missed, _ = judged.counts[row[0]].tolist()
         lines.append(f"pixels: {found:,} found, {missed:,} missed, {wrong:,} wrong")
-    data = base64.b64encode(picture).decode()
-    caption = "<br>".join(html.escape(line) for line in lines)
-    return (
-        f"<figure><img src='data:image/png;base64,{data}' alt='{html.escape(lines[0], quote=True)}'>"
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return figure(picture, lines)
 
 
 @click.command(help=__doc__)

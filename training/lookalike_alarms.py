@@ -8,7 +8,6 @@ are read as they are and with something drawn into them, see `datasets.lookalike
 slices of patients from sets that may not be passed on: keep it to yourself.
 """
 
-import base64
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,11 +27,11 @@ from training.checkpoints import run_folder
 from training.datasets.lookalikes import KINDS, LookalikeSample, lookalike_samples
 from training.datasets.sample import Sample
 from training.evaluate import METRICS_FILE, read_split
-from training.failures import LONGEST_SIDE_PX, STYLE, WARNING
 from training.folds import FOLDS
 from training.predictions import Judged, judge, predict
 from training.report import html_page
 from training.saved import NETWORK_FILE, load_network, read_preprocess
+from training.slice_pages import LONGEST_SIDE_PX, STYLE, WARNING, figure, small_png
 
 PAGE = "lookalikes.html"
 COUNT = 60
@@ -78,17 +76,17 @@ def lookalike_alarms(name: str, fold: int, data: Path, runs: Path, count: int = 
     if not drawn:
         raise BadData(f"Fold {fold} has no validation slice without hemorrhage that something could be drawn into.")
     of = {sample.image: sample for sample in validation}
-    before, after = _judged(run, [of[one.image] for one in drawn], "Before"), _judged(run, drawn, "After")
+    network, preprocess, rule = load_network(run / NETWORK_FILE), read_preprocess(run), read_rule(run)
+
+    def judged(samples: Sequence[Sample], label: str) -> Judged:
+        return judge(predict(network, preprocess, samples, label), rule)
+
+    before, after = judged([of[one.image] for one in drawn], "Before"), judged(drawn, "After")
     found = [_alarms(kind, drawn, before, after) for kind in KINDS if any(one.kinds[0] == kind for one in drawn)]
     page = run / PAGE
     body = f"<p><strong>{WARNING}</strong></p>{_table(found)}{_sheet(drawn, of)}"
     page.write_text(html_page(f"Lookalikes, {name}, fold {fold}", body, STYLE), encoding="utf-8")
     return found, page
-
-
-def _judged(run: Path, samples: Sequence[Sample], label: str) -> Judged:
-    network, preprocess = load_network(run / NETWORK_FILE), read_preprocess(run)
-    return judge(predict(network, preprocess, samples, label), read_rule(run))
 
 
 def _alarms(kind: str, drawn: Sequence[LookalikeSample], before: Judged, after: Judged) -> Alarms:
@@ -133,13 +131,7 @@ def _sheet(drawn: Sequence[LookalikeSample], of: dict[Path, Sample]) -> str:
 
 def _figure(host: Sample, one: LookalikeSample) -> str:
     picture = np.hstack([render.grey(sample.scan().hu[0], BRAIN) for sample in (host, one)])
-    scale = min(1.0, 2 * LONGEST_SIDE_PX / picture.shape[1])
-    small = render.png(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
-    caption = html.escape(f"{host.key}: {', '.join(one.kinds)}", quote=True)
-    return (
-        f"<figure><img src='data:image/png;base64,{base64.b64encode(small).decode()}' alt='{caption}'>"
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return figure(small_png(picture, 2 * LONGEST_SIDE_PX), [f"{host.key}: {', '.join(one.kinds)}"])
 
 
 @click.command(help=__doc__)

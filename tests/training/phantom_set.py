@@ -14,7 +14,8 @@ from keras import layers
 from hemoscope.labels import CLASSES
 from hemoscope.phantom import Bleed, make_phantom
 from hemoscope.preprocessing import Preprocess
-from hemoscope.scan import Window
+from hemoscope.scan import BRAIN, Scan, Window
+from training.datasets.sample import Sample
 from training.folds import Folds
 
 SIZE = 96
@@ -47,6 +48,24 @@ def write_ct_ich(folder: Path) -> None:
             )
     write_rows(folder / "labels.csv", rows)
     write_rows(folder / "boxes.csv", [{"file": "none.png", "x0": "0", "y0": "0", "x1": "1", "y1": "1"}])
+
+
+def phantom_slice() -> Scan:
+    """A slice through the ventricles, without hemorrhage, 256 x 256."""
+    phantom = make_phantom(slices=7, rows=256, columns=256, spacing_mm=0.9, slice_spacing_mm=16, noise_hu=2, seed=1)
+    return Scan(phantom.scan.hu[3:4], calibrated=True)
+
+
+def write_two_slices(scan: Scan, folder: Path) -> list[Sample]:
+    """The slice as two pictures, the second one said to bleed."""
+    grey = np.rint(np.clip((scan.hu[0] - BRAIN.lowest_hu) / BRAIN.width, 0, 1) * 255).astype(np.uint8)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), grey)
+    none, some = (0.0,) * 6, (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+    return [
+        Sample("rsna", "1", folder / "a.png", none, BRAIN, blood_free=True),
+        Sample("rsna", "2", folder / "b.png", some, BRAIN),
+    ]
 
 
 def grey_band_network() -> keras.Model:

@@ -8,10 +8,10 @@ import pytest
 
 from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
-from hemoscope.phantom import make_phantom
-from hemoscope.scan import BRAIN, Scan
+from hemoscope.scan import BRAIN
+from tests.training.phantom_set import phantom_slice, write_two_slices
 from training.datasets.lookalikes import KINDS, SOURCE, VISIBLE_HU, draw_lookalikes, lookalike_samples
-from training.datasets.sample import NO_BLOOD, Sample
+from training.datasets.sample import NO_BLOOD
 from training.datasets.synthesis import find_head
 
 SIDE = 256
@@ -19,9 +19,7 @@ SIDE = 256
 
 @pytest.fixture(scope="module")
 def scan():
-    """A phantom's slice through the ventricles, without hemorrhage, longer than wide."""
-    phantom = make_phantom(slices=7, rows=SIDE, columns=SIDE, spacing_mm=0.9, slice_spacing_mm=16, noise_hu=2, seed=1)
-    return Scan(phantom.scan.hu[3:4], calibrated=True)
+    return phantom_slice()
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +31,8 @@ def head(scan):
 
 @pytest.fixture
 def samples(scan, tmp_path):
-    """Two slices as pictures, the second one with a bleed."""
-    grey = np.rint(np.clip((scan.hu[0] - BRAIN.lowest_hu) / BRAIN.width, 0, 1) * 255).astype(np.uint8)
-    for name in ("a.png", "b.png"):
-        cv2.imwrite(str(tmp_path / name), grey)
-    none, some = (0.0,) * 6, (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-    return [
-        Sample("rsna", "1", tmp_path / "a.png", none, BRAIN, blood_free=True),
-        Sample("rsna", "2", tmp_path / "b.png", some, BRAIN),
-    ]
+    """Two slices, the second one with a bleed."""
+    return write_two_slices(scan, tmp_path)
 
 
 def brighter(head, kind, seeds=range(20)):

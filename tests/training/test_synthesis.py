@@ -8,9 +8,9 @@ import pytest
 
 from hemoscope.errors import BadData
 from hemoscope.labels import ANY, CLASSES, SUBTYPES
-from hemoscope.phantom import make_phantom
 from hemoscope.scan import BRAIN, Scan
-from training.datasets.sample import BLOOD, NO_BLOOD, SUBTYPE_BITS, Sample
+from tests.training.phantom_set import phantom_slice, write_two_slices
+from training.datasets.sample import BLOOD, NO_BLOOD, SUBTYPE_BITS
 from training.datasets.synthesis import FAINTEST_HU, SOURCE, draw_bleeds, find_head, synthetic_samples
 
 SIDE = 256
@@ -18,9 +18,7 @@ SIDE = 256
 
 @pytest.fixture(scope="module")
 def scan():
-    """A phantom's slice through the ventricles, without hemorrhage."""
-    phantom = make_phantom(slices=7, rows=SIDE, columns=SIDE, spacing_mm=0.9, slice_spacing_mm=16, noise_hu=2, seed=1)
-    return Scan(phantom.scan.hu[3:4], calibrated=True)
+    return phantom_slice()
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +30,8 @@ def head(scan):
 
 @pytest.fixture
 def samples(scan, tmp_path):
-    """Two slices as pictures, the second one with a bleed."""
-    grey = np.rint(np.clip((scan.hu[0] - BRAIN.lowest_hu) / BRAIN.width, 0, 1) * 255).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), grey)
-    cv2.imwrite(str(tmp_path / "b.png"), grey)
-    none, some = (0.0,) * 6, (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-    return [
-        Sample("rsna", "1", tmp_path / "a.png", none, BRAIN, blood_free=True),
-        Sample("rsna", "2", tmp_path / "b.png", some, BRAIN),
-    ]
+    """Two slices, the second one with a bleed."""
+    return write_two_slices(scan, tmp_path)
 
 
 def drawn(head, kind, seeds=range(30)):

@@ -11,6 +11,7 @@ Like bleeds they are drawn into single slices, and lengths take the skull's insi
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -20,7 +21,16 @@ from hemoscope.errors import BadData
 from hemoscope.labels import CLASSES
 from hemoscope.scan import Scan
 from training.datasets.sample import NO_BLOOD, Sample
-from training.datasets.synthesis import CSF_HU, TRIES, Head, LoneSample, can_be_made, find_head, smooth_noise
+from training.datasets.synthesis import (
+    CSF_HU,
+    Head,
+    LoneSample,
+    can_be_made,
+    find_head,
+    first_that_fits,
+    smooth_noise,
+    without_blood,
+)
 
 SOURCE = "lookalike"
 SECOND = 0.3  # the share of slices that get two
@@ -90,7 +100,7 @@ def lookalike_samples(
         seed: of choice and drawing.
         fits: as of `synthesis.synthetic_samples`.
     """
-    empty = [sample for sample in samples if sample.labels[0] == 0 and sample.mask is None]
+    empty = without_blood(samples)
     generator = np.random.default_rng(seed)
     names = list(KINDS)
     found: list[LookalikeSample] = []
@@ -98,13 +108,13 @@ def lookalike_samples(
         wanted = [names[number % len(names)]]
         if generator.random() < SECOND:
             wanted.append(str(generator.choice([name for name in names if name not in wanted])))
-        for _ in range(TRIES):
-            base = empty[int(generator.integers(len(empty)))]
-            one = _lookalike(base, tuple(wanted), int(generator.integers(2**31)))
-            if fits(one):
-                found.append(one)
-                break
+        one = first_that_fits(partial(_proposed, empty, tuple(wanted), generator), fits)
+        found += [one] if one else []
     return found
+
+
+def _proposed(empty: Sequence[Sample], kinds: tuple[str, ...], generator: np.random.Generator) -> LookalikeSample:
+    return _lookalike(empty[int(generator.integers(len(empty)))], kinds, int(generator.integers(2**31)))
 
 
 def draw_lookalikes(head: Head, kinds: Sequence[str], generator: np.random.Generator) -> NDArray[np.float32] | None:

@@ -12,7 +12,7 @@ brain it was. Blood in ventricles and sulci is not pasted, for those of two peop
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -23,14 +23,22 @@ from hemoscope.labels import CLASSES
 from hemoscope.scan import Scan
 from training.datasets.pseudo import outline_boxes
 from training.datasets.sample import BLOOD, NO_BLOOD, Sample
-from training.datasets.synthesis import FAINTEST_HU, SMALLEST_BLEED_MM2, Head, LoneSample, can_be_made, find_head
+from training.datasets.synthesis import (
+    FAINTEST_HU,
+    SMALLEST_BLEED_MM2,
+    Head,
+    LoneSample,
+    can_be_made,
+    find_head,
+    first_that_fits,
+    without_blood,
+)
 
 SOURCE = "pasted"
 KINDS = ("epidural", "intraparenchymal", "subdural")
 LARGEST_TURN = {"epidural": 40.0, "intraparenchymal": 15.0, "subdural": 40.0}  # degrees; the skull is nearly round
 RIM_MM = (0.0, 6.0)  # of the donor's brain that comes along with an intraparenchymal bleed: its edema
 DIRECTIONS = 360
-TRIES = 12
 
 
 @dataclass(frozen=True)
@@ -95,20 +103,21 @@ def pasted_samples(
         seed: of choice and pasting.
         fits: as of `synthesis.synthetic_samples`.
     """
-    hosts = [sample for sample in samples if sample.labels[0] == 0 and sample.mask is None]
+    hosts = without_blood(samples)
     donors = {kind: [sample for sample in samples if kind_of(sample) == kind] for kind in KINDS}
     kinds = [kind for kind in KINDS if donors[kind]]
     generator = np.random.default_rng(seed)
     found: list[PastedSample] = []
     for number in range(count if hosts and kinds else 0):
         possible = donors[kinds[number % len(kinds)]]
-        for _ in range(TRIES):
-            host, donor = (choice[int(generator.integers(len(choice)))] for choice in (hosts, possible))
-            one = _pasted(host, donor, int(generator.integers(2**31)))
-            if fits(one):
-                found.append(one)
-                break
+        one = first_that_fits(partial(_proposed, hosts, possible, generator), fits)
+        found += [one] if one else []
     return found
+
+
+def _proposed(hosts: Sequence[Sample], donors: Sequence[Sample], generator: np.random.Generator) -> PastedSample:
+    host, donor = (choice[int(generator.integers(len(choice)))] for choice in (hosts, donors))
+    return _pasted(host, donor, int(generator.integers(2**31)))
 
 
 def kind_of(sample: Sample) -> str:

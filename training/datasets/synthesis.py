@@ -14,7 +14,8 @@ Pictures have no pixel spacing: lengths take the skull's inside for a disc of 70
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -41,6 +42,7 @@ NO_NEIGHBOURS = (
 )
 SECOND_BLEED = 0.25  # the share of slices that get two
 TRIES = 12
+Made = TypeVar("Made", bound=Sample)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,16 @@ def can_be_made(one: Sample) -> bool:
     return True
 
 
+def without_blood(samples: Sequence[Sample]) -> list[Sample]:
+    """Those known to hold no blood: what is made is put into these alone."""
+    return [sample for sample in samples if sample.labels[0] == 0 and sample.mask is None]
+
+
+def first_that_fits(propose: Callable[[], Made], fits: Callable[[Sample], bool]) -> Made | None:
+    """The first of a few proposals that can be made, or None."""
+    return next((one for one in (propose() for _ in range(TRIES)) if fits(one)), None)
+
+
 def synthetic_samples(
     samples: Sequence[Sample], count: int, seed: int, fits: Callable[[Sample], bool] = can_be_made
 ) -> list[SyntheticSample]:
@@ -154,20 +166,20 @@ def synthetic_samples(
         seed: of choice and drawing.
         fits: whether a slice can be made; what is not known of it has to be tried out.
     """
-    empty = [sample for sample in samples if sample.labels[0] == 0 and sample.mask is None]
+    empty = without_blood(samples)
     generator = np.random.default_rng(seed)
     found: list[SyntheticSample] = []
     for number in range(count if empty else 0):
         wanted = [SUBTYPES[number % len(SUBTYPES)]]
         if generator.random() < SECOND_BLEED:
             wanted.append(str(generator.choice([kind for kind in SUBTYPES if kind not in wanted])))
-        for _ in range(TRIES):
-            base = empty[int(generator.integers(len(empty)))]
-            one = _synthetic(base, tuple(wanted), int(generator.integers(2**31)))
-            if fits(one):
-                found.append(one)
-                break
+        one = first_that_fits(partial(_proposed, empty, tuple(wanted), generator), fits)
+        found += [one] if one else []
     return found
+
+
+def _proposed(empty: Sequence[Sample], kinds: tuple[str, ...], generator: np.random.Generator) -> SyntheticSample:
+    return _synthetic(empty[int(generator.integers(len(empty)))], kinds, int(generator.integers(2**31)))
 
 
 def find_head(scan: Scan) -> Head | None:
